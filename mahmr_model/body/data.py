@@ -1,0 +1,259 @@
+"""The numbers of a body, checked, and where they are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+import zipfile
+
+import numpy as np
+import numpy.typing as npt
+from smplx.vertex_ids import vertex_ids as smplx_vertex_ids
+
+from mahmr_model.body.joints import EXTRA_JOINT_VERTICES, SMPL_JOINT_NAMES
+from mahmr_model.body.reader import read_pickle
+from mahmr_model.errors import UserError
+from mahmr_model.types import FloatArray, IntArray
+
+Gender = Literal['neutral', 'male', 'female']
+
+OPEN_BODY = Path(__file__).with_name('open_body.npz')
+"""The project's own body, free to use, with SMPL's 24 joints."""
+
+SMPL_KEYS = (
+    'v_template',
+    'shapedirs',
+    'posedirs',
+    'J_regressor',
+    'weights',
+    'f',
+    'kintree_table',
+)
+"""What a body cannot do without, by SMPL's own names."""
+
+_OPTIONAL_KEYS = (
+    'kid_template',
+    'mean_pose',
+    'mean_shape',
+    'J_regressor_h36m',
+    'J_regressor_extra',
+    'body_verts',
+    'extra_vertex_ids',
+)
+_SIDE_FILES = {
+    'kid_template': ('smpl_kid_template.npy', ''),
+    'mean_pose': ('smpl_mean_params.npz', 'pose'),
+    'mean_shape': ('smpl_mean_params.npz', 'shape'),
+    'J_regressor_h36m': ('J_regressor_h36m_correct.npy', ''),
+    'J_regressor_extra': ('J_regressor_extra.npy', ''),
+    'body_verts': ('body_verts_smpl.npy', ''),
+}
+"""Where SMPL's layout keeps what its main file lacks: a file beside it, and the key in an npz."""
+
+_SHAPES = 10
+_POSE_CORRECTIVES = 9 * (len(SMPL_JOINT_NAMES) - 1)
+_JOINTS = len(SMPL_JOINT_NAMES)
+
+Numbers = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class BodyData:
+    """
+    A body in SMPL's layout. Lengths in metres, y up; V vertices, F faces; float32 unless said.
+
+    Making one checks shapes, finite numbers and indices, and raises UserError.
+    """
+
+    v_template: FloatArray
+    """(V, 3) mean shape at zero pose."""
+    shapedirs: FloatArray
+    """(V, 3, 10) displacement for each unit of a shape parameter."""
+    posedirs: FloatArray
+    """(V, 3, 207) displacement for each number of the 23 rotation matrices less the identity."""
+    joint_regressor: FloatArray
+    """(24, V) joints as weighted means of the vertices."""
+    skin_weights: FloatArray
+    """(V, 24) how much each joint moves each vertex; rows sum to 1."""
+    faces: IntArray
+    """(F, 3) int64 indices of vertices."""
+    parents: IntArray
+    """(24,) int64, -1 for the root, otherwise a joint of lower number."""
+    extra_vertex_ids: IntArray
+    """(21,) int64 vertices of the picked points, in the order of `EXTRA_JOINT_VERTICES`."""
+    kid_template: FloatArray | None
+    """(V, 3) a child, or None."""
+    mean_pose: FloatArray | None
+    """(144,) 6-D rotations that the network starts from, or None."""
+    mean_shape: FloatArray | None
+    """(10,) shape that the network starts from, or None."""
+    h36m_regressor: FloatArray | None
+    """(17, V) Human3.6M's joints, or None."""
+    extra_regressor: FloatArray | None
+    """(9, V) further joints of the evaluation, or None."""
+    body_vertex_ids: IntArray | None
+    """(K,) int64 vertices of the body without head and hands, or None."""
+    name: str
+    """What messages call it."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that are no body."""
+        vertices = len(self.v_template)
+        expected: dict[str, tuple[int, ...]] = {
+            'v_template': (vertices, 3),
+            'shapedirs': (vertices, 3, _SHAPES),
+            'posedirs': (vertices, 3, _POSE_CORRECTIVES),
+            'joint_regressor': (_JOINTS, vertices),
+            'skin_weights': (vertices, _JOINTS),
+            'faces': (len(self.faces), 3),
+            'parents': (_JOINTS,),
+            'extra_vertex_ids': (len(EXTRA_JOINT_VERTICES),),
+            'kid_template': (vertices, 3),
+            'mean_pose': (6 * _JOINTS,),
+            'mean_shape': (_SHAPES,),
+            'h36m_regressor': (17, vertices),
+            'extra_regressor': (9, vertices),
+        }
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if isinstance(array, np.ndarray):
+                shape = expected.get(field.name, array.shape[:1])
+                if array.shape != shape or array.size == 0:
+                    self._refuse(f'{field.name} should have the shape {shape}, not {array.shape}')
+                if not np.isfinite(array).all():
+                    self._refuse(f'{field.name} should be numbers, but some are NaN or infinite')
+        for name in ('faces', 'extra_vertex_ids', 'body_vertex_ids'):
+            ids = getattr(self, name)
+            if ids is not None and (ids.min() < 0 or ids.max() >= vertices):
+                self._refuse(f'{name} should number the {vertices} vertices, but goes beyond')
+        if self.parents[0] != -1 or not all(
+            0 <= parent < joint for joint, parent in enumerate(self.parents) if joint
+        ):
+            self._refuse('its joints should form a tree with the root first and parents before')
+        if np.abs(self.skin_weights.sum(1) - 1).max() > 1e-3:
+            self._refuse('the skin weights of every vertex should sum to 1')
+
+    def _refuse(self, what: str) -> None:
+        raise UserError(f'The body {self.name} cannot be used: {what}; check its file.')
+
+
+def load_body(path: Path, gender: Gender = 'neutral') -> BodyData:
+    """
+    Read a body from a folder in SMPL's layout, or from a single file.
+
+    A folder (`…/smpl_data/smpl` or its parent) holds SMPL_NEUTRAL.npz or .pkl, likewise MALE and
+    FEMALE; the npz is preferred. A file may itself hold what SMPL keeps in files beside it; it is
+    one body, so `gender` does not matter. Of more than 10 shapes the first 10 are taken. The
+    vertices of the extra joints are SMPL's own where the file names none. Raises UserError where
+    something is missing, damaged, or no body.
+    """
+    file = path if path.is_file() else _find_in(path, gender)
+    if file is None:
+        raise _missing(_candidates(path, gender))
+    arrays = _read(file)
+    missing = [key for key in SMPL_KEYS if key not in arrays]
+    if missing:
+        raise UserError(f'{file} should hold a body, but it lacks {", ".join(missing)}.')
+    for key, (side_name, side_key) in _SIDE_FILES.items():
+        side_file = file.with_name(side_name)
+        if key not in arrays and side_file.is_file():
+            arrays[key] = _read_side(side_file, side_key)
+    try:
+        return _make(arrays, str(arrays.get('name', file.name)))
+    except (UserError, ValueError, TypeError, IndexError) as error:
+        raise UserError(f'{file}: {error}') from error
+
+
+def find_body(explicit: Path | None, weights_dirs: Sequence[Path]) -> Path:
+    """
+    Return where SMPL's neutral body is: `explicit`, or the first of `<dir>/smpl_data/smpl`.
+
+    The result is for `load_body`. Raises UserError, with every place looked at and how to get the
+    files, where there is none.
+    """
+    folders = [explicit] if explicit else [d / 'smpl_data' / 'smpl' for d in weights_dirs]
+    for folder in folders:
+        if folder.is_file() or _find_in(folder, 'neutral'):
+            return folder
+    raise _missing([place for folder in folders for place in _candidates(folder, 'neutral')])
+
+
+def _candidates(folder: Path, gender: Gender) -> list[Path]:
+    name = f'SMPL_{gender.upper()}'
+    return [f / f'{name}.{end}' for f in (folder, folder / 'smpl') for end in ('npz', 'pkl')]
+
+
+def _find_in(folder: Path, gender: Gender) -> Path | None:
+    return next((file for file in _candidates(folder, gender) if file.is_file()), None)
+
+
+def _missing(places: Sequence[Path]) -> UserError:
+    return UserError(
+        f"SMPL's body is needed, but there is none of {', '.join(map(str, places))}; its files "
+        'may not be shipped: register at https://smpl.is.tue.mpg.de and put them there, or use '
+        'the open body, which needs no licence.'
+    )
+
+
+def _read(file: Path) -> dict[str, Numbers]:
+    if file.suffix == '.pkl':
+        return read_pickle(file, SMPL_KEYS)
+    return _read_npz(file, (*SMPL_KEYS, *_OPTIONAL_KEYS, 'name'))
+
+
+def _read_npz(file: Path, keys: Sequence[str]) -> dict[str, Numbers]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {key: archive[key] for key in keys if key in archive}
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f'{file} should be an npz of plain arrays, but it cannot be read ({error}); '
+            'get or convert it again.'
+        ) from error
+
+
+def _read_side(file: Path, key: str) -> Numbers:
+    if key:
+        arrays = _read_npz(file, (key,))
+        if key not in arrays:
+            raise UserError(f'{file} should hold {key}, but it does not; get it again.')
+        return arrays[key]
+    try:
+        array: Numbers = np.load(file, allow_pickle=False)
+        return array
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f'{file} should be a plain array ({error}); get it again.') from error
+
+
+def _make(arrays: dict[str, Numbers], name: str) -> BodyData:
+    def real(key: str) -> FloatArray | None:
+        return np.array(arrays[key], np.float32) if key in arrays else None
+
+    def indices(key: str) -> IntArray | None:
+        return np.array(arrays[key], np.int64) if key in arrays else None
+
+    parents = np.array(arrays['kintree_table'][0], np.int64)
+    parents[0] = -1  # SMPL writes 2³² - 1 there
+    extra_vertex_ids = indices('extra_vertex_ids')
+    if extra_vertex_ids is None:
+        table = smplx_vertex_ids['smplh']
+        extra_vertex_ids = np.array([table[v] for v in EXTRA_JOINT_VERTICES.values()], np.int64)
+    return BodyData(
+        v_template=np.array(arrays['v_template'], np.float32),
+        shapedirs=np.array(arrays['shapedirs'][..., :_SHAPES], np.float32),
+        posedirs=np.array(arrays['posedirs'], np.float32),
+        joint_regressor=np.array(arrays['J_regressor'], np.float32),
+        skin_weights=np.array(arrays['weights'], np.float32),
+        faces=np.array(arrays['f'], np.int64),
+        parents=parents,
+        extra_vertex_ids=extra_vertex_ids,
+        kid_template=real('kid_template'),
+        mean_pose=real('mean_pose'),
+        mean_shape=real('mean_shape'),
+        h36m_regressor=real('J_regressor_h36m'),
+        extra_regressor=real('J_regressor_extra'),
+        body_vertex_ids=indices('body_verts'),
+        name=name,
+    )

@@ -1,0 +1,20 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope='session')
+def random_body_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder in SMPL's layout with random numbers, the body behind the golden numbers."""
+    script = Path(__file__).parent / 'golden' / 'random_body.py'
+    spec = importlib.util.spec_from_file_location('random_body', script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return Path(module.random_body(str(tmp_path_factory.mktemp('random_body')), seed=0)) / 'smpl'
