@@ -1,0 +1,1 @@
+"""The decoder: a query for each person, boxes refined layer by layer, heads, camera."""

@@ -1,0 +1,1 @@
+"""The encoder: a DINOv2 vision transformer over packed sequences of adaptive tokens."""

@@ -1,0 +1,114 @@
+"""
+Cells of a picture in Morton order, and the three levels of tokens that are made of them.
+
+A cell is 28×28 pixels: four patches of level 0 (14 pixels), one token of level 1 (28), a quarter
+of a token of level 2 (56). Four consecutive cells in Morton order are one cell of level 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def morton_codes(side: int) -> Tensor:
+    """
+    Return the Morton code of every (y, x), int64 (side, side).
+
+    Bit i of x becomes bit 2i, bit i of y bit 2i+1 (Z-order, SAT-HMR, arXiv 2411.19824).
+    """
+    codes = torch.zeros(side, side, dtype=torch.int64)
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
+    for bit in range(max(side - 1, 1).bit_length()):
+        codes |= ((x >> bit) & 1) << (2 * bit)
+        codes |= ((y >> bit) & 1) << (2 * bit + 1)
+    return codes
+
+
+@dataclass(frozen=True)
+class Cells:
+    """All cells of a batch of pictures, packed: picture after picture, each in Morton order."""
+
+    yx: Tensor
+    """(N, 2) int64: row and column of each cell."""
+    lengths: list[int]
+    """How many cells each picture has; every one a multiple of 4."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which cells become tokens of which level; indices into the packed cells, pictures in order."""
+
+    fine: Tensor
+    """Cells that become four tokens of level 0."""
+    coarse: Tensor
+    """Cells that stay one token of level 1."""
+    groups: Tensor
+    """Groups of four cells (first cell's index / 4) that become one token of level 2."""
+    fine_counts: list[int]
+    coarse_counts: list[int]
+    group_counts: list[int]
+
+    @property
+    def token_lengths(self) -> list[int]:
+        """Tokens of each picture after the merge, its camera token included."""
+        return [
+            1 + 4 * fine + coarse + groups
+            for fine, coarse, groups in zip(
+                self.fine_counts, self.coarse_counts, self.group_counts, strict=True
+            )
+        ]
+
+
+def select_levels(
+    scale_map: Tensor,
+    lengths: Sequence[int],
+    levels: int,
+    presence_threshold: float,
+    fine_threshold: float,
+) -> Selection:
+    """
+    Choose the level of every cell from the scale map (N, 2) of the packed cells.
+
+    Fine where a small person is, coarse where (or beside where) a large one is, and with three
+    levels one token for four cells where nobody is. Costs one read by the host: the counts.
+    """
+    valid = scale_map[:, 0] > presence_threshold
+    fine = valid & (scale_map[:, 1] < fine_threshold)
+    if levels == 3:
+        group_valid = valid.view(-1, 4).any(dim=1)
+        coarse = group_valid.repeat_interleave(4) & ~fine
+    else:
+        group_valid = torch.ones(len(valid) // 4, dtype=torch.bool, device=valid.device)
+        coarse = ~fine
+    groups = ~group_valid
+
+    counts = torch.stack(
+        [
+            torch.stack([f.sum(), c.sum(), g.sum()])
+            for f, c, g in zip(
+                fine.split(list(lengths)),
+                coarse.split(list(lengths)),
+                groups.split([n // 4 for n in lengths]),
+                strict=True,
+            )
+        ],
+        dim=1,
+    ).tolist()
+    fine_counts, coarse_counts, group_counts = counts
+    return Selection(
+        _indices(fine, sum(fine_counts)),
+        _indices(coarse, sum(coarse_counts)),
+        _indices(groups, sum(group_counts)),
+        fine_counts,
+        coarse_counts,
+        group_counts,
+    )
+
+
+def _indices(mask: Tensor, count: int) -> Tensor:
+    """Return where the mask is true, in order, without asking the device how many there are."""
+    return torch.nonzero_static(mask, size=count)[:, 0]

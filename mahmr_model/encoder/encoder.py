@@ -1,0 +1,231 @@
+"""
+The encoder of MA-HMR: from normalised pictures to packed tokens of adaptive size.
+
+Adaptive tokens are SAT-HMR's (arXiv 2411.19824, section 3); the camera token is MA-HMR's
+(arXiv 2511.13282).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as functional
+
+from mahmr_model.config import ModelConfig, PATCH
+from mahmr_model.encoder.cells import Cells, morton_codes, select_levels, Selection
+from mahmr_model.encoder.tokens import centres, interleave, prepend, Tokens, without_first
+from mahmr_model.encoder.vit import NORM_EPS, VisionTransformer
+from mahmr_model.mlp import MLP
+
+
+@dataclass(frozen=True)
+class CoarsePass:
+    """What the coarse pass found out about every cell of the batch."""
+
+    cells: Cells
+    features: Tensor
+    """(N, C) a token of level 1 for each cell."""
+    camera_tokens: Tensor
+    """(B, C)."""
+    scale_map: Tensor
+    """(N, 2) in 0…1: a person is here; that person's size (diagonal of the box over S)."""
+
+
+class ImageEncoder(nn.Module):
+    """
+    The encoder's part of the network.
+
+    The network derives from it instead of holding it, because the published checkpoints have
+    these parameters at their top level.
+    """
+
+    z_order_map: Tensor
+    y_coords: Tensor
+    x_coords: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.encoder_dim
+        grid = config.grid(0)
+        self.encoder_cr_token = nn.Parameter(torch.randn(1, c) * 0.02)
+        self.encoder_pos_embeds = nn.Parameter(torch.randn(grid, grid, c) * 0.02)
+        self.encoder = VisionTransformer(
+            c, config.encoder_depth, config.encoder_heads, adaptive=config.adaptive
+        )
+        if not config.adaptive:
+            self.encoder_patch_proj = nn.Conv2d(3, c, PATCH, PATCH)
+            return
+        self.encoder_patch_proj = nn.ModuleList(nn.Conv2d(3, c, PATCH, PATCH) for _ in range(2))
+        self.enc_inter_norm = nn.LayerNorm(c, eps=NORM_EPS)
+        self.scale_head = MLP(c, c, 2, 4)
+        side = 1 << (config.grid(1) - 1).bit_length()
+        rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
+        self.register_buffer('z_order_map', morton_codes(side))
+        self.register_buffer('y_coords', rows.contiguous())
+        self.register_buffer('x_coords', columns.contiguous())
+
+    def encode_plain(self, images: Sequence[Tensor]) -> Tokens:
+        """Encode pictures (3, H, W), sides multiples of 14, in tokens of one size."""
+        maps = [self.encoder_patch_proj(image[None])[0].permute(1, 2, 0) for image in images]
+        features = torch.cat(
+            [(m + self.encoder_pos_embeds[: m.shape[0], : m.shape[1]]).flatten(0, 1) for m in maps]
+        )
+        yx = torch.cat([_grid_yx(*m.shape[:2], m.device) for m in maps])
+        lengths = [m.shape[0] * m.shape[1] for m in maps]
+
+        sequence_lengths = [n + 1 for n in lengths]
+        x = prepend(self.encoder_cr_token.expand(len(images), -1), features, lengths)
+        x = self.encoder.run_fine(x, sequence_lengths)
+        x = self.encoder.run_rest(x, sequence_lengths)
+        camera_tokens, features = without_first(x, sequence_lengths)
+        levels = torch.zeros(len(yx), dtype=torch.int64, device=yx.device)
+        return Tokens(
+            self.encoder.norm(features),
+            centres(yx, self.config.grid(0)),
+            levels,
+            lengths,
+            camera_tokens,
+        )
+
+    def coarse_pass(self, images: Sequence[Tensor]) -> CoarsePass:
+        """Look at pictures (3, H, W), sides multiples of 56, at half resolution."""
+        cells = self._cells(images)
+        # A cell shrunk to half mixes no pixels of its neighbours, so the picture is shrunk whole.
+        maps = [
+            self.encoder_patch_proj[1](
+                functional.interpolate(image[None], scale_factor=0.5, mode='bilinear')
+            )[0].permute(1, 2, 0)
+            for image in images
+        ]
+        features = torch.cat(
+            [
+                feature_map[tuple(yx.unbind(1))]
+                for feature_map, yx in zip(maps, cells.yx.split(cells.lengths), strict=True)
+            ]
+        )
+        features = features + self._coarse_positions()[tuple(cells.yx.unbind(1))]
+
+        lengths = [n + 1 for n in cells.lengths]
+        x = prepend(self.encoder_cr_token.expand(len(images), -1), features, cells.lengths)
+        x = self.encoder.run_coarse(x, lengths)
+        camera_tokens, features = without_first(x, lengths)
+        scale_map = self.scale_head(self.enc_inter_norm(features)).sigmoid()
+        return CoarsePass(cells, features, camera_tokens, scale_map)
+
+    def select(self, coarse: CoarsePass, scale_map: Tensor | None = None) -> Selection:
+        """Choose the level of every cell, by the predicted map or by one that takes its place."""
+        return select_levels(
+            coarse.scale_map if scale_map is None else scale_map,
+            coarse.cells.lengths,
+            self.config.levels,
+            self.config.presence_threshold,
+            self.config.fine_threshold,
+        )
+
+    def fine_pass(
+        self, images: Sequence[Tensor], cells: Cells, selection: Selection
+    ) -> tuple[Tensor, Tensor]:
+        """
+        Look at the fine cells at full resolution.
+
+        Returns tokens (4·fine, C), four for each cell in row-major order, and their places on
+        the grid of level 0 as (y, x), int64 (4·fine, 2).
+        """
+        cell_yx = cells.yx[selection.fine]
+        pixels = torch.cat(
+            [
+                _cut_cells(image, yx)
+                for image, yx in zip(images, cell_yx.split(selection.fine_counts), strict=True)
+            ]
+        )
+        tokens = self.encoder_patch_proj[0](pixels).flatten(2).transpose(1, 2).flatten(0, 1)
+        offsets = _grid_yx(2, 2, cell_yx.device)
+        yx = (2 * cell_yx[:, None] + offsets).flatten(0, 1)
+        tokens = tokens + self.encoder_pos_embeds[tuple(yx.unbind(1))]
+
+        lengths = [4 * n for n in selection.fine_counts]
+        x = prepend(self.encoder_cr_token.expand(len(images), -1), tokens, lengths)
+        x = self.encoder.run_fine(x, [n + 1 for n in lengths])
+        return without_first(x, [n + 1 for n in lengths])[1], yx
+
+    def merge(
+        self,
+        coarse: CoarsePass,
+        selection: Selection,
+        fine_features: Tensor,
+        fine_yx: Tensor,
+    ) -> Tokens:
+        """Put the tokens of all levels into one sequence a picture and run the common blocks."""
+        group_features = coarse.features.view(-1, 4, coarse.features.shape[1]).amax(dim=1)
+        coarse_yx = coarse.cells.yx[selection.coarse]
+        group_yx = coarse.cells.yx[4 * selection.groups] >> 1
+        counts = [
+            [4 * n for n in selection.fine_counts],
+            selection.coarse_counts,
+            selection.group_counts,
+        ]
+        features = [
+            fine_features,
+            coarse.features[selection.coarse],
+            group_features[selection.groups],
+        ]
+        positions = [
+            centres(yx, self.config.grid(level))
+            for level, yx in enumerate((fine_yx, coarse_yx, group_yx))
+        ]
+        levels = [
+            torch.full((len(part),), level, dtype=torch.int64, device=part.device)
+            for level, part in enumerate(features)
+        ]
+        lengths = selection.token_lengths
+        image_lengths = [n - 1 for n in lengths]
+        x = prepend(
+            coarse.camera_tokens,
+            interleave(list(zip(features, counts, strict=True))),
+            image_lengths,
+        )
+        camera_tokens, x = without_first(self.encoder.run_rest(x, lengths), lengths)
+        return Tokens(
+            self.encoder.norm(x),
+            interleave(list(zip(positions, counts, strict=True))),
+            interleave(list(zip(levels, counts, strict=True))),
+            image_lengths,
+            camera_tokens,
+        )
+
+    def _cells(self, images: Sequence[Tensor]) -> Cells:
+        """List the cells of each picture in Morton order, those outside the picture skipped."""
+        packed: list[Tensor] = []
+        for image in images:
+            rows, columns = (side // (2 * PATCH) for side in image.shape[1:])
+            order = self.z_order_map[:rows, :columns].flatten().argsort()
+            y = self.y_coords[:rows, :columns].flatten()[order]
+            x = self.x_coords[:rows, :columns].flatten()[order]
+            packed.append(torch.stack([y, x], dim=1))
+        return Cells(torch.cat(packed), [len(one) for one in packed])
+
+    def _coarse_positions(self) -> Tensor:
+        """Return the position embeddings of level 1, (G₁, G₁, C)."""
+        return functional.interpolate(
+            self.encoder_pos_embeds.permute(2, 0, 1)[None],
+            size=(self.config.grid(1), self.config.grid(1)),
+            mode='bicubic',
+        )[0].permute(1, 2, 0)
+
+
+def _grid_yx(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Return (y, x) of a grid's places in row-major order, int64 (rows·columns, 2)."""
+    return torch.cartesian_prod(
+        torch.arange(rows, device=device), torch.arange(columns, device=device)
+    )
+
+
+def _cut_cells(image: Tensor, yx: Tensor) -> Tensor:
+    """Cut cells given by (y, x) out of a picture (3, H, W), as (n, 3, 28, 28)."""
+    side = 2 * PATCH
+    grid = image.unfold(1, side, side).unfold(2, side, side)
+    return grid[:, yx[:, 0], yx[:, 1]].transpose(0, 1)

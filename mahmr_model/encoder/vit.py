@@ -1,0 +1,113 @@
+"""
+DINOv2's vision transformer (arXiv 2304.07193), without registers, over packed sequences.
+
+The names of its parameters are those of DINOv2's and MA-HMR's checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as functional
+
+from mahmr_model.config import COARSE_BLOCKS
+from mahmr_model.encoder.attention import packed_attention
+
+NORM_EPS = 1e-6
+
+
+class LayerScale(nn.Module):
+    """A learnt factor per channel (CaiT, arXiv 2103.17239)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale x (..., dim)."""
+        return x * self.gamma
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention within each packed sequence."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Attend: x (T, dim) → (T, dim)."""
+        q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
+        attended = packed_attention(q, k, v, lengths, lengths)
+        projected: Tensor = self.proj(attended.flatten(1))
+        return projected
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU between."""
+
+    def __init__(self, dim: int, ratio: int = 4) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, ratio * dim)
+        self.fc2 = nn.Linear(ratio * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (..., dim) → (..., dim)."""
+        mapped: Tensor = self.fc2(functional.gelu(self.fc1(x)))
+        return mapped
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.attn = SelfAttention(dim, heads)
+        self.ls1 = LayerScale(dim)
+        self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.mlp = FeedForward(dim)
+        self.ls2 = LayerScale(dim)
+
+    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Map packed tokens x (T, dim) → (T, dim)."""
+        x = x + self.ls1(self.attn(self.norm1(x), lengths))
+        x = x + self.ls2(self.mlp(self.norm2(x)))
+        return x
+
+
+class VisionTransformer(nn.Module):
+    """
+    The blocks of a ViT in three runs: coarse pass, fine pass, and the common rest.
+
+    Plain mode has no coarse pass; its tokens run through the fine blocks and the rest.
+    """
+
+    def __init__(self, dim: int, depth: int, heads: int, *, adaptive: bool) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
+        if adaptive:
+            self.additional_blocks = nn.ModuleList(Block(dim, heads) for _ in range(COARSE_BLOCKS))
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+
+    def run_coarse(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Run packed tokens (T, dim) through the additional copy of the first blocks."""
+        return _run(self.additional_blocks, x, lengths)
+
+    def run_fine(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Run packed tokens (T, dim) through the first blocks."""
+        return _run(self.blocks[:COARSE_BLOCKS], x, lengths)
+
+    def run_rest(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Run packed tokens (T, dim) through the blocks after the merge, before `norm`."""
+        return _run(self.blocks[COARSE_BLOCKS:], x, lengths)
+
+
+def _run(blocks: nn.ModuleList, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    for block in blocks:
+        x = block(x, lengths)
+    return x

@@ -1,0 +1,73 @@
+"""From a picture to the network's input: resize, pad, normalise."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+import torch.nn.functional as functional
+
+from mahmr_model.errors import UserError
+from mahmr_model.types import ImageArray
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def as_rgb(image: np.ndarray, name: str = 'the picture') -> ImageArray:
+    """
+    Return `image` as RGB uint8 (H, W, 3).
+
+    Takes (H, W) and (H, W, 1) grey, (H, W, 3) RGB and (H, W, 4) RGBA (the alpha is dropped).
+    Raises UserError for anything else, naming the picture.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise UserError(
+            f'{name}: expected 8-bit pixels (height, width[, 1, 3 or 4 channels]), got '
+            f'{image.dtype} of the shape {image.shape}; convert it to 8-bit RGB first.'
+        )
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    if image.shape[2] in (3, 4):
+        return np.ascontiguousarray(image[:, :, :3])
+    raise UserError(
+        f'{name}: expected 1, 3 or 4 channels, got {image.shape[2]}; convert it to RGB first.'
+    )
+
+
+def resized_size(height: int, width: int, input_size: int) -> tuple[int, int]:
+    """
+    Return (H', W') of a picture whose longer side becomes `input_size`.
+
+    The shorter side is the truncated float32 product of the float32 rate and the side, as
+    published: 448/640·360 gives 252. It is at least one pixel.
+    """
+    rate = np.float32(input_size) / np.float32(max(height, width))
+    shorter = max(1, int(rate * np.float32(min(height, width))))
+    return (shorter, input_size) if width >= height else (input_size, shorter)
+
+
+def resize(image_rgb: ImageArray, input_size: int) -> ImageArray:
+    """Return the picture with its longer side `input_size`, bilinear as OpenCV does it."""
+    height, width = resized_size(*image_rgb.shape[:2], input_size)
+    resized = cv2.resize(image_rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized.astype(np.uint8, copy=False)
+
+
+def pad_and_normalise(image_rgb: Tensor, multiple: int) -> Tensor:
+    """
+    Turn a resized picture, uint8 (H', W', 3), into the network's input, float32 (3, H, W).
+
+    Black is added on the right and the bottom up to a multiple, then ImageNet's mean and
+    deviation are taken out. The result stays on the picture's device.
+    """
+    height, width = image_rgb.shape[:2]
+    padded = functional.pad(
+        image_rgb.permute(2, 0, 1), (0, -width % multiple, 0, -height % multiple)
+    )
+    mean = torch.tensor(IMAGENET_MEAN, device=image_rgb.device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=image_rgb.device).view(3, 1, 1)
+    return (padded.float() / 255 - mean) / std
