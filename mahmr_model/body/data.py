@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
-import zipfile
 
 import numpy as np
 import numpy.typing as npt
 from smplx.vertex_ids import vertex_ids as smplx_vertex_ids
 
-from mahmr_model.body.joints import EXTRA_JOINT_VERTICES, SMPL_JOINT_NAMES
+from mahmr_model.body.joints import EXTRA_JOINT_VERTICES, SMPL_JOINT_NAMES, SMPL_PARENTS
 from mahmr_model.body.reader import read_pickle
 from mahmr_model.errors import UserError
 from mahmr_model.types import FloatArray, IntArray
@@ -80,7 +79,7 @@ class BodyData:
     faces: IntArray
     """(F, 3) int64 indices of vertices."""
     parents: IntArray
-    """(24,) int64, -1 for the root, otherwise a joint of lower number."""
+    """(24,) int64, always `SMPL_PARENTS`."""
     extra_vertex_ids: IntArray
     """(21,) int64 vertices of the picked points, in the order of `EXTRA_JOINT_VERTICES`."""
     kid_template: FloatArray | None
@@ -127,13 +126,14 @@ class BodyData:
         for name in ('faces', 'extra_vertex_ids', 'body_vertex_ids'):
             ids = getattr(self, name)
             if ids is not None and (ids.min() < 0 or ids.max() >= vertices):
-                self._refuse(f'{name} should number the {vertices} vertices, but goes beyond')
-        if self.parents[0] != -1 or not all(
-            0 <= parent < joint for joint, parent in enumerate(self.parents) if joint
-        ):
-            self._refuse('its joints should form a tree with the root first and parents before')
+                self._refuse(
+                    f'{name} should number its {vertices} vertices from 0, but they go from '
+                    f'{ids.min()} to {ids.max()}'
+                )
+        if tuple(self.parents.tolist()) != SMPL_PARENTS:
+            self._refuse("its joints should hang on each other as SMPL's 24 do, but do not")
         if np.abs(self.skin_weights.sum(1) - 1).max() > 1e-3:
-            self._refuse('the skin weights of every vertex should sum to 1')
+            self._refuse('skin_weights should sum to 1 for every vertex, but do not')
 
     def _refuse(self, what: str) -> None:
         raise UserError(f'The body {self.name} cannot be used: {what}; check its file.')
@@ -144,49 +144,59 @@ def load_body(path: Path, gender: Gender = 'neutral') -> BodyData:
     Read a body from a folder in SMPL's layout, or from a single file.
 
     A folder (`…/smpl_data/smpl` or its parent) holds SMPL_NEUTRAL.npz or .pkl, likewise MALE and
-    FEMALE; the npz is preferred. A file may itself hold what SMPL keeps in files beside it; it is
-    one body, so `gender` does not matter. Of more than 10 shapes the first 10 are taken. The
+    FEMALE; the npz is preferred. A single file is one body whatever the `gender`, and an npz may
+    hold what SMPL keeps in files beside it. Of more than 10 shapes the first 10 are taken. The
     vertices of the extra joints are SMPL's own where the file names none. Raises UserError where
     something is missing, damaged, or no body.
     """
-    file = path if path.is_file() else _find_in(path, gender)
+    file = _find_in(path, gender)
     if file is None:
         raise _missing(_candidates(path, gender))
-    arrays = _read(file)
+    if file.suffix == '.pkl':
+        arrays = read_pickle(file, SMPL_KEYS)
+    else:
+        arrays = _read_arrays(file, (*SMPL_KEYS, *_OPTIONAL_KEYS, 'name'))
     missing = [key for key in SMPL_KEYS if key not in arrays]
     if missing:
-        raise UserError(f'{file} should hold a body, but it lacks {", ".join(missing)}.')
+        raise UserError(
+            f'{file} should hold a body, but it lacks {", ".join(missing)}; get it again.'
+        )
     for key, (side_name, side_key) in _SIDE_FILES.items():
         side_file = file.with_name(side_name)
         if key not in arrays and side_file.is_file():
-            arrays[key] = _read_side(side_file, side_key)
+            side = _read_arrays(side_file, (side_key,))
+            if side_key not in side:
+                raise UserError(f'{side_file} should hold {key}, but it does not; get it again.')
+            arrays[key] = side[side_key]
     try:
         return _make(arrays, str(arrays.get('name', file.name)))
     except (UserError, ValueError, TypeError, IndexError) as error:
-        raise UserError(f'{file}: {error}') from error
+        raise UserError(f'{file} is no usable body: {error}') from error
 
 
 def find_body(explicit: Path | None, weights_dirs: Sequence[Path]) -> Path:
     """
-    Return where SMPL's neutral body is: `explicit`, or the first of `<dir>/smpl_data/smpl`.
+    Return where SMPL's neutral body is: `explicit`, or the first `<dir>/smpl_data` that has it.
 
     The result is for `load_body`. Raises UserError, with every place looked at and how to get the
     files, where there is none.
     """
-    folders = [explicit] if explicit else [d / 'smpl_data' / 'smpl' for d in weights_dirs]
-    for folder in folders:
-        if folder.is_file() or _find_in(folder, 'neutral'):
-            return folder
-    raise _missing([place for folder in folders for place in _candidates(folder, 'neutral')])
+    paths = [explicit] if explicit else [folder / 'smpl_data' for folder in weights_dirs]
+    for path in paths:
+        if _find_in(path, 'neutral'):
+            return path
+    raise _missing([place for path in paths for place in _candidates(path, 'neutral')])
 
 
-def _candidates(folder: Path, gender: Gender) -> list[Path]:
+def _candidates(path: Path, gender: Gender) -> list[Path]:
+    if path.suffix in ('.npz', '.pkl'):
+        return [path]
     name = f'SMPL_{gender.upper()}'
-    return [f / f'{name}.{end}' for f in (folder, folder / 'smpl') for end in ('npz', 'pkl')]
+    return [folder / f'{name}.{end}' for folder in (path / 'smpl', path) for end in ('npz', 'pkl')]
 
 
-def _find_in(folder: Path, gender: Gender) -> Path | None:
-    return next((file for file in _candidates(folder, gender) if file.is_file()), None)
+def _find_in(path: Path, gender: Gender) -> Path | None:
+    return next((file for file in _candidates(path, gender) if file.is_file()), None)
 
 
 def _missing(places: Sequence[Path]) -> UserError:
@@ -197,34 +207,18 @@ def _missing(places: Sequence[Path]) -> UserError:
     )
 
 
-def _read(file: Path) -> dict[str, Numbers]:
-    if file.suffix == '.pkl':
-        return read_pickle(file, SMPL_KEYS)
-    return _read_npz(file, (*SMPL_KEYS, *_OPTIONAL_KEYS, 'name'))
-
-
-def _read_npz(file: Path, keys: Sequence[str]) -> dict[str, Numbers]:
+def _read_arrays(file: Path, keys: Sequence[str]) -> dict[str, Numbers]:
+    """Read `keys` of an npz, as far as it has them; the array of an npy has the key ''."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in keys if key in archive}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {'': loaded}
+        with loaded:
+            return {key: loaded[key] for key in keys if key in loaded}
+    except Exception as error:  # a damaged archive can raise nearly anything
         raise UserError(
-            f'{file} should be an npz of plain arrays, but it cannot be read ({error}); '
-            'get or convert it again.'
+            f'{file} should hold plain arrays, but it cannot be read ({error}); get it again.'
         ) from error
-
-
-def _read_side(file: Path, key: str) -> Numbers:
-    if key:
-        arrays = _read_npz(file, (key,))
-        if key not in arrays:
-            raise UserError(f'{file} should hold {key}, but it does not; get it again.')
-        return arrays[key]
-    try:
-        array: Numbers = np.load(file, allow_pickle=False)
-        return array
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f'{file} should be a plain array ({error}); get it again.') from error
 
 
 def _make(arrays: dict[str, Numbers], name: str) -> BodyData:

@@ -118,10 +118,10 @@ def _numbers(value: Any) -> Numbers:
     if name == '_reconstruct':
         shape, dtype, fortran, data = state[-4:]
         flat = np.frombuffer(_bytes(data), _dtype(dtype))
-        return flat.reshape(shape, order='F' if fortran else 'C')
+        return flat.reshape(_shape(shape), order='F' if fortran else 'C')
     if name == '_frombuffer':
         data, dtype, shape, order = arguments
-        return np.frombuffer(data, _dtype(dtype)).reshape(shape, order=order)
+        return np.frombuffer(_bytes(data), _dtype(dtype)).reshape(_shape(shape), order=order)
     if name == 'scalar':
         return np.frombuffer(_bytes(arguments[1]), _dtype(arguments[0])).reshape(())
     if _SPARSE.fullmatch(f'scipy.sparse.{name[:3]} {name}'):
@@ -131,12 +131,12 @@ def _numbers(value: Any) -> Numbers:
     if name == 'Select':  # what chumpy makes of array[index]
         picked = _numbers(state['a']).ravel()[_numbers(state['idxs'])]
         shape = state.get('preferred_shape')
-        return picked if shape is None else picked.reshape(shape)
+        return picked if shape is None else picked.reshape(_shape(shape))
     raise ValueError(f'{name}, which is not an array that can be read without computing')
 
 
 def _sparse(kind: str, state: dict[str, Any]) -> Numbers:
-    shape = tuple(int(_numbers(n)) for n in state['_shape' if '_shape' in state else 'shape'])
+    shape = _shape(state['_shape' if '_shape' in state else 'shape'])
     data = _numbers(state['data'])
     if kind == 'coo':
         row, column = state['coords'] if 'coords' in state else (state['row'], state['col'])
@@ -164,7 +164,15 @@ def _bytes(value: Any) -> bytes:
         value = value.arguments[0]
     if isinstance(value, _Record) and value.source == 'bytes':
         value = b''
-    return value.encode('latin1') if isinstance(value, str) else bytes(value)
+    if isinstance(value, str):
+        value = value.encode('latin1')
+    if not isinstance(value, (bytes, bytearray)):
+        raise ValueError(f'a {type(value).__name__} in the place of bytes')
+    return bytes(value)
+
+
+def _shape(numbers: Any) -> tuple[int, ...]:
+    return tuple(int(_numbers(n)) for n in numbers)
 
 
 def _checked(array: Numbers) -> Numbers:

@@ -1,0 +1,52 @@
+"""The one-time conversion of SMPL's pickles to plain arrays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mahmr_model.body.data import BodyData, load_body
+from mahmr_model.errors import UserError
+
+
+def convert_body(folder: Path) -> list[Path]:
+    """
+    Write every SMPL_*.pkl in `folder` (or in its folder `smpl`) as an npz beside it.
+
+    The npz holds SMPL's own keys as plain float32 and int64 arrays, the first 10 shapes; it reads
+    to the same numbers, from then on without a pickle. Returns the written files. Raises UserError
+    where there is nothing to convert, a file is no body, or the folder cannot be written.
+    """
+    pickles = sorted([*folder.glob('SMPL_*.pkl'), *(folder / 'smpl').glob('SMPL_*.pkl')])
+    if not pickles:
+        raise UserError(
+            f'{folder} should hold SMPL_NEUTRAL.pkl, SMPL_MALE.pkl or SMPL_FEMALE.pkl, but it has '
+            'none of them; register at https://smpl.is.tue.mpg.de and put them there.'
+        )
+    return [_write(load_body(file), file.with_suffix('.npz')) for file in pickles]
+
+
+def _write(body: BodyData, file: Path) -> Path:
+    unfinished = file.with_name(f'.{file.name}.part')
+    try:
+        with unfinished.open('wb') as stream:
+            np.savez(
+                stream,
+                v_template=body.v_template,
+                shapedirs=body.shapedirs,
+                posedirs=body.posedirs,
+                J_regressor=body.joint_regressor,
+                weights=body.skin_weights,
+                f=body.faces,
+                kintree_table=np.stack((body.parents, np.arange(len(body.parents)))),
+            )
+        os.replace(unfinished, file)
+    except OSError as error:
+        raise UserError(
+            f'{file} cannot be written ({error.strerror}); make the folder writable or free space.'
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return file
