@@ -43,14 +43,13 @@ class _Record:
     """What a pickle said about one object: a name, the arguments, the state. It does nothing."""
 
     source = ''
+    arguments: tuple[Any, ...]
     state: Any = None
 
     def __new__(cls, *arguments: Any) -> _Record:
         record = super().__new__(cls)
         record.arguments = arguments
         return record
-
-    arguments: tuple[Any, ...]
 
     def __setstate__(self, state: Any) -> None:
         self.state = state

@@ -15,8 +15,8 @@ def rotation_from_6d(numbers: Tensor) -> Tensor:
     Turn six numbers (..., 6) into rotation matrices (..., 3, 3).
 
     The numbers are a 3×2 matrix, row by row; its two columns are made orthonormal (Gram-Schmidt)
-    and their cross product is the third column (Zhou et al., arXiv 1812.07035, section B of the
-    appendix, in the row-major reading of HMR's successors).
+    and their cross product is the third column (the 6-D representation of Zhou et al., arXiv
+    1812.07035).
     """
     first, second = numbers.reshape(*numbers.shape[:-1], 3, 2).unbind(-1)
     x = functional.normalize(first, dim=-1)
