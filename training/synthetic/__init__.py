@@ -1,0 +1,1 @@
+"""Synthetic people and scenes, free of licences that forbid use."""
