@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mahmr_model.body.layer import BodyLayer
@@ -15,10 +14,8 @@ from mahmr_model.network import LayerPrediction
 
 @dataclass(frozen=True)
 class PosedQueries:
-    """P chosen queries of a batch as bodies; metres, camera frame, pixels of the resized picture."""
+    """P chosen queries as bodies: metres, camera frame, pixels of the resized picture."""
 
-    picture: Tensor
-    """(P,) int64: which picture of the batch each comes from, ascending."""
     confidence: Tensor
     """(P,)."""
     boxes_cxcywh_norm: Tensor
@@ -38,14 +35,14 @@ class PosedQueries:
 
 
 def pose_queries(
-    prediction: LayerPrediction, body: BodyLayer, lens: Lens, input_size: int, keep: Tensor
+    prediction: LayerPrediction,
+    body: BodyLayer,
+    lens: Lens,
+    input_size: int,
+    picture: Tensor,
+    query: Tensor,
 ) -> PosedQueries:
-    """
-    Pose the queries where `keep`, bool (B, Q), is true; always in float32.
-
-    Asking where `keep` is true is the one read by the host.
-    """
-    picture, query = keep.nonzero(as_tuple=True)
+    """Pose chosen queries, each given by its picture and its number (P,) int64, in float32."""
 
     def chosen(x: Tensor) -> Tensor:
         return x[picture, query].float()
@@ -56,7 +53,6 @@ def pose_queries(
     posed = body(rotations, betas)
     joints = posed.joints + translation[:, None]
     return PosedQueries(
-        picture,
         chosen(prediction.confidence_logits).sigmoid(),
         chosen(prediction.boxes_cxcywh_norm),
         axis_angle_from_rotation(rotations),

@@ -85,7 +85,7 @@ class ModelConfig:
 
     def grid(self, level: int) -> int:
         """Return G_level: tokens of that level along S."""
-        return self.input_size // (PATCH * 2**level)
+        return self.input_size // (PATCH << level)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for a file."""

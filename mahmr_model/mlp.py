@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import nn, Tensor
 import torch.nn.functional as functional
 
@@ -12,9 +14,7 @@ class MLP(nn.Module):
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, count: int) -> None:
         super().__init__()
         sizes = [input_dim] + [hidden_dim] * (count - 1) + [output_dim]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     @property
     def last(self) -> nn.Linear:

@@ -82,10 +82,10 @@ class MAHMR(ImageEncoder):
         self.tgt_embed = nn.Embedding(config.queries, d)
         self.refpoint_embed = nn.Embedding(config.queries, 4)
         self.bbox_embed = nn.ModuleList(MLP(d, d, 4, 3) for _ in range(layers))
-        self.decoder = nn.Module()  # the published names say decoder.decoder
-        self.decoder.decoder = QueryDecoder(
+        query_decoder = QueryDecoder(
             d, config.decoder_heads, config.feedforward_dim, layers, self.bbox_embed
         )
+        self.decoder = nn.ModuleDict({'decoder': query_decoder})  # the published names have both
         self.pose_head = nn.ModuleList(MLP(d, d, POSE_6D, 6) for _ in range(layers))
         self.shape_head = nn.ModuleList(MLP(d, d, config.shapes, 5) for _ in range(layers))
         self.cam_head = MLP(d, d // 2, 3, 3)
@@ -184,10 +184,9 @@ class MAHMR(ImageEncoder):
         attention_mask: Tensor | None = None,
     ) -> DecoderOutput:
         """Run the query decoder; see `QueryDecoder.forward`."""
-        output: DecoderOutput = self.decoder.decoder(
+        return self.decoder['decoder'](
             content, box_logits, memory, memory_position, memory_lengths, attention_mask
         )
-        return output
 
     def heads(self, decoded: DecoderOutput, *, all_layers: bool) -> list[LayerPrediction]:
         """Read people off the queries; pose and shape add up from layer to layer."""

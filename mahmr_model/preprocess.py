@@ -52,7 +52,7 @@ def resized_size(height: int, width: int, input_size: int) -> tuple[int, int]:
 
 def resize(image_rgb: ImageArray, input_size: int) -> ImageArray:
     """Return the picture with its longer side `input_size`, bilinear as OpenCV does it."""
-    height, width = resized_size(*image_rgb.shape[:2], input_size)
+    height, width = resized_size(image_rgb.shape[0], image_rgb.shape[1], input_size)
     resized = cv2.resize(image_rgb, (width, height), interpolation=cv2.INTER_LINEAR)
     return resized.astype(np.uint8, copy=False)
 

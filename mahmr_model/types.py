@@ -54,7 +54,7 @@ class Camera:
 
     @classmethod
     def from_horizontal_fov(cls, fov_rad: float, width: int, height: int) -> Camera:
-        """Make a camera with square pixels, its centre in the middle, from its horizontal angle."""
+        """Make a camera of square pixels, its centre in the middle, from its horizontal angle."""
         if not 0 < fov_rad < math.pi:
             raise UserError(
                 'A horizontal field of view lies between 0° and 180°, but this one is '
@@ -123,7 +123,7 @@ class People:
     camera: Camera
     """The lens that placed these people, in pixels of the picture that was given."""
     camera_source: CameraSource
-    """'given' by the caller, 'estimated' by the network, or 'assumed' (60° over the longer side)."""
+    """'given', 'estimated' by the network, or 'assumed' (60° over the longer side)."""
     untrained: bool = False
     """True where the weights are random: everything that shows the result must say so."""
     inference_s: float = 0.0

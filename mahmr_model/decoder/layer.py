@@ -72,8 +72,7 @@ class DecoderLayer(nn.Module):
         k = self.sa_kcontent_proj(x) + self.sa_kpos_proj(position)
         q, k, v = (self._by_head(y).transpose(1, 2) for y in (q, k, self.sa_v_proj(x)))
         attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        projected: Tensor = self.sa_out_proj(attended.transpose(1, 2).flatten(2))
-        return projected
+        return self.sa_out_proj(attended.transpose(1, 2).flatten(2))
 
     def _attend_memory(
         self,
@@ -99,8 +98,7 @@ class DecoderLayer(nn.Module):
             [count] * batch,
             lengths,
         )
-        projected: Tensor = self.ca_out_proj(attended.flatten(1))
-        return projected.view_as(x)
+        return self.ca_out_proj(attended.flatten(1)).view_as(x)
 
     def _by_head(self, x: Tensor) -> Tensor:
         """Split (..., d) into (..., heads, d/heads)."""

@@ -86,8 +86,6 @@ class QueryDecoder(nn.Module):
         size = sine_code(box[..., 2:], self.omega)
         position = self.ref_point_head(torch.cat([place, size], dim=-1))
         scaled = place if first else place * self.query_scale(x)
-        # The code has y first, boxes have w first; modulation by width and height (DAB-DETR, eq. 6).
+        # The code has y first, boxes have w first (modulated attention, DAB-DETR, eq. 6).
         ratio = (self.ref_anchor_head(x).sigmoid() / box[..., 2:]).flip(-1)
         return position, (scaled.unflatten(-1, (2, -1)) * ratio[..., None]).flatten(-2)
-
-

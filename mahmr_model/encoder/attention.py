@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 import logging
 from typing import Any
 
@@ -54,11 +54,10 @@ def _xformers_attention(
     from xformers.ops.fmha.attn_bias import BlockDiagonalMask
 
     mask = BlockDiagonalMask.from_seqlens(list(q_lengths), list(k_lengths), device=q.device)
-    attended: Tensor = ops.memory_efficient_attention(q[None], k[None], v[None], attn_bias=mask)[0]
-    return attended
+    return ops.memory_efficient_attention(q[None], k[None], v[None], attn_bias=mask)[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _xformers_works(device: torch.device, dtype: torch.dtype) -> bool:
     """
     Try xFormers once per device and precision, with a small example of both uses.

@@ -40,7 +40,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cells become tokens of which level; indices into the packed cells, pictures in order."""
+    """Which cells become tokens of which level: indices into the packed cells, ascending."""
 
     fine: Tensor
     """Cells that become four tokens of level 0."""

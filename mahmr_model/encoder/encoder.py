@@ -57,9 +57,10 @@ class ImageEncoder(nn.Module):
             c, config.encoder_depth, config.encoder_heads, adaptive=config.adaptive
         )
         if not config.adaptive:
-            self.encoder_patch_proj = nn.Conv2d(3, c, PATCH, PATCH)
+            self.encoder_patch_proj: nn.Module = nn.Conv2d(3, c, PATCH, PATCH)
             return
-        self.encoder_patch_proj = nn.ModuleList(nn.Conv2d(3, c, PATCH, PATCH) for _ in range(2))
+        fine, coarse = (nn.Conv2d(3, c, PATCH, PATCH) for _ in range(2))
+        self.encoder_patch_proj = nn.ModuleList([fine, coarse])
         self.enc_inter_norm = nn.LayerNorm(c, eps=NORM_EPS)
         self.scale_head = MLP(c, c, 2, 4)
         side = 1 << (config.grid(1) - 1).bit_length()
@@ -74,7 +75,7 @@ class ImageEncoder(nn.Module):
         features = torch.cat(
             [(m + self.encoder_pos_embeds[: m.shape[0], : m.shape[1]]).flatten(0, 1) for m in maps]
         )
-        yx = torch.cat([_grid_yx(*m.shape[:2], m.device) for m in maps])
+        yx = torch.cat([_grid_yx(m.shape[0], m.shape[1], m.device) for m in maps])
         lengths = [m.shape[0] * m.shape[1] for m in maps]
 
         sequence_lengths = [n + 1 for n in lengths]
@@ -94,11 +95,12 @@ class ImageEncoder(nn.Module):
     def coarse_pass(self, images: Sequence[Tensor]) -> CoarsePass:
         """Look at pictures (3, H, W), sides multiples of 56, at half resolution."""
         cells = self._cells(images)
+        project = self.encoder_patch_proj.get_submodule('1')
         # A cell shrunk to half mixes no pixels of its neighbours, so the picture is shrunk whole.
         maps = [
-            self.encoder_patch_proj[1](
-                functional.interpolate(image[None], scale_factor=0.5, mode='bilinear')
-            )[0].permute(1, 2, 0)
+            project(functional.interpolate(image[None], scale_factor=0.5, mode='bilinear'))[
+                0
+            ].permute(1, 2, 0)
             for image in images
         ]
         features = torch.cat(
@@ -142,7 +144,12 @@ class ImageEncoder(nn.Module):
                 for image, yx in zip(images, cell_yx.split(selection.fine_counts), strict=True)
             ]
         )
-        tokens = self.encoder_patch_proj[0](pixels).flatten(2).transpose(1, 2).flatten(0, 1)
+        tokens = (
+            self.encoder_patch_proj.get_submodule('0')(pixels)
+            .flatten(2)
+            .transpose(1, 2)
+            .flatten(0, 1)
+        )
         offsets = _grid_yx(2, 2, cell_yx.device)
         yx = (2 * cell_yx[:, None] + offsets).flatten(0, 1)
         tokens = tokens + self.encoder_pos_embeds[tuple(yx.unbind(1))]

@@ -43,8 +43,7 @@ class SelfAttention(nn.Module):
         """Attend: x (T, dim) → (T, dim)."""
         q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
         attended = packed_attention(q, k, v, lengths, lengths)
-        projected: Tensor = self.proj(attended.flatten(1))
-        return projected
+        return self.proj(attended.flatten(1))
 
 
 class FeedForward(nn.Module):
@@ -57,8 +56,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (..., dim) → (..., dim)."""
-        mapped: Tensor = self.fc2(functional.gelu(self.fc1(x)))
-        return mapped
+        return self.fc2(functional.gelu(self.fc1(x)))
 
 
 class Block(nn.Module):

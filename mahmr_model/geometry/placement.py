@@ -44,6 +44,10 @@ class Lens:
         middle = sizes.flip(1) / 2
         return cls(focal[:, None].expand(-1, 2), middle, middle)
 
+    def to(self, device: torch.device) -> Lens:
+        """Return the same on another device."""
+        return Lens(*(value.to(device) for value in vars(self).values()))
+
 
 def assumed_focal_px(input_size: int) -> float:
     """Return f₀ = S / (2·tan(π/6)): 60° over the longer side."""

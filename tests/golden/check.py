@@ -151,9 +151,8 @@ def network_outputs(
     last = output.layers[-1]
     lens = Lens.assumed(sizes, network.config.input_size, output.fov_rad)
     batch, queries = last.camera_abc.shape[:2]
-    people = pose_queries(
-        last, layer, lens, network.config.input_size, torch.ones(batch, queries, dtype=torch.bool)
-    )
+    picture, query = torch.ones(batch, queries).nonzero(as_tuple=True)
+    people = pose_queries(last, layer, lens, network.config.input_size, picture, query)
     depth = people.translation_m[:, 2]
     focal = lens.focal_xy_px[:, 0].repeat_interleave(queries)
     matrix = torch.zeros(batch, 1, 3, 3)

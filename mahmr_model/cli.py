@@ -1,0 +1,204 @@
+"""The command line: `mahmr image`, `mahmr video`, `mahmr convert-body`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import logging
+import math
+from pathlib import Path
+import sys
+
+import numpy as np
+from tqdm import tqdm
+
+from mahmr_model import __version__
+from mahmr_model.body.convert import convert_body
+from mahmr_model.errors import UserError
+from mahmr_model.files import written_beside
+from mahmr_model.pictures import list_pictures, read_picture, Video, video_writer
+from mahmr_model.predictor import DEFAULT_THRESHOLD, Predictor
+from mahmr_model.render import draw_panel
+from mahmr_model.results import save_people
+from mahmr_model.tracking import Tracker
+from mahmr_model.types import Camera
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, or 2 where something was wrong with the input."""
+    logging.basicConfig(format='%(levelname)s: %(message)s', level=logging.WARNING)
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        _say(f'error: {error}')
+        return 2
+    except KeyboardInterrupt:
+        _say('stopped')
+        return 130
+
+
+def _say(message: str) -> None:
+    tqdm.write(message, file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='mahmr', description='People in metres, from pictures.')
+    parser.add_argument('--version', action='version', version=f'mahmr {__version__}')
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    image = commands.add_parser('image', help='find the people in pictures')
+    image.add_argument('inputs', nargs='+', type=Path, metavar='FILE|FOLDER')
+    image.set_defaults(run=_run_image)
+    video = commands.add_parser('video', help='find and follow the people in a video')
+    video.add_argument('input', type=Path, metavar='FILE')
+    video.set_defaults(run=_run_video)
+    for command in (image, video):
+        _add_options(command)
+
+    convert = commands.add_parser('convert-body', help="convert SMPL's pickles to plain .npz")
+    convert.add_argument('folder', type=Path, help='the folder with SMPL_NEUTRAL.pkl')
+    convert.set_defaults(run=_run_convert_body)
+    return parser
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        '--out', type=Path, default=Path('mahmr_results'), help='folder for results (%(default)s)'
+    )
+    command.add_argument('--weights', type=Path, help='checkpoint (default: what lies in weights)')
+    command.add_argument('--body', type=Path, help='body: folder of SMPL files, or one .npz')
+    command.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, … (auto)')
+    command.add_argument(
+        '--precision', default='float32', choices=('float32', 'bfloat16', 'float16')
+    )
+    command.add_argument(
+        '--threshold',
+        type=_fraction,
+        default=DEFAULT_THRESHOLD,
+        help='confidence above which a person counts (%(default)s)',
+    )
+    lens = command.add_mutually_exclusive_group()
+    lens.add_argument(
+        '--camera-matrix',
+        type=float,
+        nargs=4,
+        metavar=('FX', 'FY', 'CX', 'CY'),
+        help='the true lens, in pixels of the pictures (default: estimated)',
+    )
+    lens.add_argument(
+        '--fov', type=float, metavar='DEGREES', help="the true lens' horizontal field of view"
+    )
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f'expected a number from 0 up to 1, got {text}')
+    return value
+
+
+def _run_image(options: argparse.Namespace) -> int:
+    pictures = list_pictures(options.inputs)
+    stems = _result_stems(pictures, options.out)
+    _camera(options, 1, 1)  # a wrong lens is told before the network is loaded
+    predictor = _load_predictor(options)
+    failed = 0
+    for path in tqdm(pictures, unit='picture', disable=None):
+        try:
+            image = read_picture(path)
+            people = predictor(image, _camera(options, image.shape[1], image.shape[0]))
+        except UserError as error:
+            _say(f'error: {error}')
+            failed += 1
+            continue
+        save_people(stems[path], people, str(path), draw_panel(image, people))
+        _say(f'{path}: {_people_found(len(people))}')
+    _say(f'{len(pictures) - failed} of {len(pictures)} pictures done; results in {options.out}')
+    return 2 if failed else 0
+
+
+def _result_stems(pictures: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Name each picture's results after it, with its suffix where two would be one."""
+    stems = [path.stem for path in pictures]
+    named = {
+        path: out / (path.stem if stems.count(path.stem) == 1 else path.name) for path in pictures
+    }
+    if len(set(named.values())) < len(named):
+        raise UserError(
+            'Two pictures of different folders have the same name, so that one result would '
+            'overwrite the other; run them with a different --out each.'
+        )
+    return named
+
+
+def _run_video(options: argparse.Namespace) -> int:
+    video = Video(options.input)
+    camera = _camera(options, video.width, video.height)
+    predictor = _load_predictor(options)
+    tracker = Tracker()
+    out: Path = options.out
+    name = options.input.stem
+    count = 0
+    with (
+        written_beside(out / f'{name}.mp4') as temporary,
+        video_writer(temporary, video.frames_per_s) as writer,
+    ):
+        for frame in tqdm(video, total=video.announced_frames or None, unit='frame', disable=None):
+            people = tracker.update(predictor(frame, camera), count / video.frames_per_s)
+            panel = draw_panel(frame, people)
+            save_people(out / name / f'{count:06d}', people, f'{options.input}#{count}', panel)
+            writer.write(panel)
+            count += 1
+        if count == 0:
+            raise UserError(f'{options.input}: no frame of this video can be read; convert it.')
+    video.close()
+    _say(f'{count} frames done; results in {out / name} and {out / name}.mp4')
+    if count < video.announced_frames:
+        _say(
+            f'error: {options.input}: the file says it has {video.announced_frames} frames, but '
+            f'ends after {count}; it is truncated, so get it again.'
+        )
+        return 2
+    return 0
+
+
+def _run_convert_body(options: argparse.Namespace) -> int:
+    for path in convert_body(options.folder):
+        _say(f'{path} written')
+    return 0
+
+
+def _load_predictor(options: argparse.Namespace) -> Predictor:
+    predictor = Predictor.load(
+        options.weights,
+        options.body,
+        device=options.device,
+        precision=options.precision,
+        confidence_threshold=options.threshold,
+    )
+    if predictor.untrained:
+        _say(
+            'UNTRAINED: no weights were found, so a small network with random weights stands in; '
+            'its people mean nothing. README.md says how to get weights.'
+        )
+    return predictor
+
+
+def _camera(options: argparse.Namespace, width: int, height: int) -> Camera | None:
+    """Return the lens that was named on the command line, of a picture of this size."""
+    if options.camera_matrix is not None:
+        fx, fy, cx, cy = options.camera_matrix
+        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        return Camera.from_matrix(matrix, width, height)
+    if options.fov is not None:
+        return Camera.from_horizontal_fov(math.radians(options.fov), width, height)
+    return None
+
+
+def _people_found(count: int) -> str:
+    return f'{count} person' if count == 1 else f'{count} people'
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

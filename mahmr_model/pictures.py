@@ -1,0 +1,135 @@
+"""Pictures and videos from files, as RGB arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+import warnings
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mahmr_model.errors import UserError
+from mahmr_model.types import ImageArray
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def read_picture(path: Path) -> ImageArray:
+    """
+    Read a picture as RGB uint8 (H, W, 3), turned as its EXIF orientation says.
+
+    Grey, palette, transparent and 16-bit pictures are converted. Raises UserError.
+    """
+    try:
+        with warnings.catch_warnings():
+            # A large picture is no attack here: the user named it.
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                image = ImageOps.exif_transpose(file)
+                if image.mode.startswith('I;16') or image.mode == 'I':
+                    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+                return np.asarray(image.convert('RGB'))
+    except FileNotFoundError as error:
+        raise UserError(f'{path}: there is no such picture; check the path.') from error
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f'{path}: this is not a picture, whatever its name says; expected '
+            f'{", ".join(SUFFIXES)}.'
+        ) from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f'{path}: the picture cannot be read ({error}); replace it.') from error
+
+
+def list_pictures(inputs: Sequence[Path]) -> list[Path]:
+    """Return the pictures named by files and folders, a folder's sorted by name."""
+    pictures: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            if not found:
+                raise UserError(
+                    f'{path}: no pictures in this folder; expected {", ".join(SUFFIXES)}.'
+                )
+            pictures += found
+        elif path.is_file():
+            pictures.append(path)
+        else:
+            raise UserError(f'{path}: there is no such file or folder; check the path.')
+    return pictures
+
+
+class Video:
+    """The frames of a video file, in order."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a video; raises UserError where it is missing or unreadable."""
+        if not path.is_file():
+            raise UserError(f'{path}: there is no such video; check the path.')
+        self.path = path
+        self._capture = cv2.VideoCapture(str(path))
+        self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if not self._capture.isOpened() or self.width <= 0 or self.height <= 0:
+            raise UserError(
+                f'{path}: this video cannot be read; it is truncated, or no video that OpenCV '
+                'knows: convert it anew, for example with ffmpeg to .mp4.'
+            )
+        self.frames_per_s = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+        self.announced_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        """How many frames the file says it has; 0 where it does not say."""
+
+    def __iter__(self) -> Iterator[ImageArray]:
+        """Yield frames as RGB uint8 (H, W, 3) until the file ends."""
+        while True:
+            read, frame = self._capture.read()
+            if not read:
+                return
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._capture.release()
+
+
+class VideoWriter:
+    """Writes RGB frames of one size into an .mp4 file."""
+
+    def __init__(self, path: Path, frames_per_s: float) -> None:
+        self._path = path
+        self._frames_per_s = frames_per_s
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, image_rgb: ImageArray) -> None:
+        """Add a frame; the first one sets the size."""
+        height, width = (side - side % 2 for side in image_rgb.shape[:2])  # codecs want even
+        if self._writer is None:
+            codec = cv2.VideoWriter.fourcc(*'mp4v')
+            self._writer = cv2.VideoWriter(
+                str(self._path), codec, self._frames_per_s, (width, height)
+            )
+            if not self._writer.isOpened():
+                raise UserError(f'{self._path}: a video cannot be written here; check the folder.')
+        self._writer.write(cv2.cvtColor(image_rgb[:height, :width], cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+@contextmanager
+def video_writer(path: Path, frames_per_s: float) -> Iterator[VideoWriter]:
+    """Give a writer that is finished whatever happens."""
+    writer = VideoWriter(path, frames_per_s)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def write_picture(path: Path, image_rgb: ImageArray) -> None:
+    """Write an RGB picture in the format that the suffix says."""
+    Image.fromarray(image_rgb).save(path)

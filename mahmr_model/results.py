@@ -1,0 +1,93 @@
+"""Results as files: arrays for programs (.npz), numbers for people and scripts (.json)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mahmr_model.body.joints import JOINT_NAMES_45
+from mahmr_model.files import written_beside
+from mahmr_model.pictures import write_picture
+from mahmr_model.types import ImageArray, People
+
+ARRAYS = (
+    'confidence',
+    'boxes_xyxy_px',
+    'pose_axis_angle',
+    'betas',
+    'translation_m',
+    'joints_camera_m',
+    'joints_px',
+    'vertices_camera_m',
+    'height_m',
+)
+"""The arrays of `People` that describe each person, first axis the person."""
+
+
+def save_people(stem: Path, people: People, source: str, panel_rgb: ImageArray) -> list[Path]:
+    """
+    Write `stem`.npz, `stem`.json and `stem`.png, each whole or not at all.
+
+    The npz has the arrays of `People`, `faces` and `camera_matrix`; the JSON the same but for the
+    mesh, person by person, with joints by name. `source` says which picture it was.
+    """
+    arrays = {name: getattr(people, name) for name in ARRAYS}
+    if people.ids is not None:
+        arrays['ids'] = people.ids
+    paths = [stem.with_name(stem.name + suffix) for suffix in ('.npz', '.json', '.png')]
+    with written_beside(paths[0]) as temporary, temporary.open('wb') as file:
+        np.savez_compressed(
+            file,
+            faces=people.faces,
+            camera_matrix=people.camera.matrix,
+            camera_source=people.camera_source,
+            untrained=people.untrained,
+            **arrays,
+        )
+    with written_beside(paths[1]) as temporary:
+        temporary.write_text(json.dumps(as_json(people, source), indent=1) + '\n')
+    with written_beside(paths[2]) as temporary:
+        write_picture(temporary, panel_rgb)
+    return paths
+
+
+def as_json(people: People, source: str) -> dict[str, Any]:
+    """Return everything but the meshes, in metres, radians and pixels, for `json.dumps`."""
+    camera = people.camera
+    return {
+        'source': source,
+        'width': camera.width,
+        'height': camera.height,
+        'untrained': people.untrained,
+        'camera': {
+            'source': people.camera_source,
+            'matrix': camera.matrix.tolist(),
+            'horizontal_fov_rad': camera.horizontal_fov_rad,
+            'vertical_fov_rad': camera.vertical_fov_rad,
+        },
+        'inference_s': people.inference_s,
+        'frame': 'camera: x right, y down, z forward, metres',
+        'people': [_person(people, index) for index in range(len(people))],
+    }
+
+
+def _person(people: People, index: int) -> dict[str, Any]:
+    person: dict[str, Any] = {
+        name: _rounded(getattr(people, name)[index])
+        for name in ARRAYS
+        if not name.startswith(('vertices', 'joints'))
+    }
+    for name in ('joints_camera_m', 'joints_px'):
+        values = _rounded(getattr(people, name)[index])
+        person[name] = dict(zip(JOINT_NAMES_45, values, strict=True))
+    if people.ids is not None:
+        person['id'] = int(people.ids[index])
+    return person
+
+
+def _rounded(values: np.ndarray) -> Any:
+    """Keep what float32 can tell apart at these sizes: a micrometre, a microradian."""
+    return np.round(values.astype(np.float64), 6).tolist()
