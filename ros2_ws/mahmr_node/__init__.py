@@ -1,0 +1,1 @@
+"""The ROS 2 node: camera topics in, metric people out."""

@@ -1,0 +1,115 @@
+"""One camera's way in: its subscriptions, its newest frame, its lens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import copy
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from mahmr_node.cameras import Calibration, Lens, lens_of, Undistorter
+from mahmr_node.frame_slot import Frame, FrameSlot
+from mahmr_node.images import to_rgb
+from mahmr_node.messages import Picture
+from mahmr_node.parameters import CameraSettings, Settings
+from mahmr_node.subscription import MatchingSubscription
+
+
+def camera_info_topic(node: Node, name: str, camera: CameraSettings) -> str:
+    """
+    Return where a camera's calibration is.
+
+    A topic that the user names or remaps is taken; otherwise the one beside the pictures, also
+    where those are remapped.
+    """
+    if camera.camera_info_topic:
+        return camera.camera_info_topic
+    own = f'{name}/camera_info'
+    if node.resolve_topic_name(own) != node.resolve_topic_name(own, only_expand=True):
+        return own
+    folder = node.resolve_topic_name(camera.image_topic).rpartition('/')[0]
+    return f'{folder}/camera_info'
+
+
+class CameraInput:
+    """Subscribes to a camera and turns its newest frame into a picture with a lens."""
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        camera: CameraSettings,
+        settings: Callable[[], Settings],
+        slot: FrameSlot,
+    ) -> None:
+        """Subscribe; `settings` gives the parameters as they are at each frame."""
+        self._logger = node.get_logger()
+        self._name = name
+        self._settings = settings
+        self._info: CameraInfo | None = None
+        self._warned: set[str] = set()
+        self._undistort = Undistorter()
+        image_topic = node.resolve_topic_name(camera.image_topic)
+        part = image_topic.rpartition('/')[2]
+        self._rectified = camera.rectified == 'yes' or (
+            camera.rectified == 'auto' and 'rect' in part
+        )
+        image_type = Image
+        if camera.transport == 'compressed':
+            image_type, image_topic = CompressedImage, f'{image_topic}/compressed'
+        reliability = settings().image_reliability
+        self._subscriptions = (
+            MatchingSubscription(node, image_type, image_topic, slot.put, reliability),
+            MatchingSubscription(
+                node, CameraInfo, camera_info_topic(node, name, camera), self._keep_info
+            ),
+        )
+
+    def refresh(self) -> None:
+        """Follow publishers that have come or gone."""
+        for subscription in self._subscriptions:
+            subscription.refresh()
+
+    def close(self) -> None:
+        """End the subscriptions."""
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    def prepare(self, frame: Frame) -> Picture:
+        """
+        Decode a frame, find its lens, straighten it.
+
+        :raises UserError: for a picture that cannot be read.
+        """
+        image_rgb = to_rgb(frame.message)
+        lens = self._lens(image_rgb.shape[1], image_rgb.shape[0])
+        header = copy.copy(frame.message.header)
+        header.frame_id = self._frame_id(header.frame_id)
+        return Picture(self._undistort(image_rgb, lens), header, lens, frame.arrival_s)
+
+    def _keep_info(self, info: CameraInfo) -> None:
+        self._info = info
+
+    def _lens(self, width: int, height: int) -> Lens:
+        if self._settings().camera_source == 'estimated':
+            return Lens(Calibration.IGNORED)
+        lens = lens_of(self._info, width, height, rectified=self._rectified)
+        if lens.note:
+            estimated = '' if lens.camera else ': the lens is estimated from the picture'
+            self._warn_once(str(lens.calibration), f'{lens.note}{estimated}')
+        return lens
+
+    def _frame_id(self, frame_id: str) -> str:
+        settings = self._settings()
+        if settings.frame_override:
+            return settings.frame_override
+        if not frame_id:
+            self._warn_once('frame', f'pictures name no frame: "{settings.default_frame}" is used')
+            return settings.default_frame
+        return frame_id
+
+    def _warn_once(self, about: str, text: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
+            self._logger.warning(f'{self._name}: {text}')

@@ -1,0 +1,47 @@
+"""The newest frame of a camera: a new one replaces what nobody has taken yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import threading
+import time
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture message as it came, and when (seconds of the monotonic clock)."""
+
+    message: Any
+    arrival_s: float
+
+
+class FrameSlot:
+    """Holds one frame; all methods may be called from any thread."""
+
+    def __init__(self, arrived: threading.Condition) -> None:
+        """Use `arrived`, which cameras share, to wake whoever waits for frames."""
+        self._arrived = arrived
+        self._frame: Frame | None = None
+        self.received = 0
+        self.dropped = 0
+
+    def put(self, message: Any) -> None:
+        """Keep this message; one that still waits is dropped and counted."""
+        with self._arrived:
+            self.received += 1
+            if self._frame is not None:
+                self.dropped += 1
+            self._frame = Frame(message, time.monotonic())
+            self._arrived.notify_all()
+
+    def take(self) -> Frame | None:
+        """Empty the slot; None where nothing waits."""
+        with self._arrived:
+            frame, self._frame = self._frame, None
+            return frame
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a frame is there to be taken."""
+        return self._frame is not None

@@ -1,0 +1,128 @@
+"""The predictor as the node uses it: shared by all cameras, and safe against its faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+import gc
+from pathlib import Path
+import sys
+import threading
+from typing import Protocol
+
+import numpy as np
+
+from mahmr_model.errors import UserError
+from mahmr_model.types import Camera, ImageArray, IntArray, People
+from mahmr_node.parameters import Settings
+
+
+class PredictorLike(Protocol):
+    """What the node needs of `mahmr_model.predictor.Predictor`."""
+
+    confidence_threshold: float
+
+    @property
+    def weights_name(self) -> str:
+        """What the weights are called, for the log."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the weights are random."""
+
+    @property
+    def faces(self) -> IntArray:
+        """(F, 3) triangles of the mesh."""
+
+    def predict_batch(
+        self, images_rgb: Sequence[ImageArray], cameras: Sequence[Camera | None]
+    ) -> list[People]:
+        """Return the people of each picture."""
+
+
+LoadPredictor = Callable[[Settings], PredictorLike]
+
+
+def load_predictor(settings: Settings) -> PredictorLike:
+    """
+    Load the network that the parameters ask for; torch is imported here and not before.
+
+    :raises UserError: where a file is missing, broken, or does not fit.
+    """
+    from mahmr_model.predictor import Predictor
+
+    return Predictor.load(
+        Path(settings.weights) if settings.weights else None,
+        Path(settings.body) if settings.body else None,
+        device=settings.device,
+        precision=settings.precision,
+        confidence_threshold=settings.confidence_threshold,
+        input_size=settings.input_size or None,
+    )
+
+
+class Inference:
+    """One predictor in memory; pictures of all cameras go through it, one batch at a time."""
+
+    def __init__(self, predictor: PredictorLike) -> None:
+        """Take over the predictor: no one else may keep it, or `close` cannot free it."""
+        self._predictor: PredictorLike | None = predictor
+        self._busy = threading.Lock()
+
+    def run(
+        self,
+        images_rgb: Sequence[ImageArray],
+        cameras: Sequence[Camera | None],
+        confidence_threshold: float,
+    ) -> list[People | Exception]:
+        """
+        Return the people of each picture, or what went wrong with it.
+
+        Where a batch fails its pictures are tried one by one: the fault of one camera's picture,
+        or too little memory for all of them together, takes nothing from the others.
+        """
+        with self._busy:
+            if self._predictor is None:
+                return [UserError('The network was unloaded before this picture.')] * len(cameras)
+            self._predictor.confidence_threshold = confidence_threshold
+            try:
+                results = self._predictor.predict_batch(images_rgb, cameras)
+            except Exception as error:
+                if len(images_rgb) == 1:
+                    return [error]
+            else:
+                return [_without_nan(people) for people in results]
+        parts = zip(images_rgb, cameras, strict=True)
+        return [self.run([i], [c], confidence_threshold)[0] for i, c in parts]
+
+    def close(self) -> None:
+        """Give the predictor's memory back, after the pictures that are in it right now."""
+        if self._busy.acquire(blocking=False):
+            self._busy.release()
+            self._free()
+        else:
+            # The caller answers a lifecycle service, which must not wait for the network.
+            threading.Thread(target=self._free, daemon=True).start()
+
+    def _free(self) -> None:
+        with self._busy:
+            self._predictor = None
+            gc.collect()
+            torch = sys.modules.get('torch')
+            if torch is not None and torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def _without_nan(people: People) -> People | Exception:
+    numbers = (
+        people.vertices_camera_m,
+        people.joints_camera_m,
+        people.joints_px,
+        people.pose_axis_angle,
+        people.betas,
+    )
+    if all(np.isfinite(array).all() for array in numbers):
+        return people
+    return UserError(
+        'The network gave numbers that are not finite for this picture, which is left out; if '
+        'this happens often, try another `precision` or other weights.'
+    )

@@ -1,0 +1,95 @@
+"""
+People as RViz markers.
+
+RViz wants lists of triangles with a multiple of 3 points, none of them NaN, never an empty one;
+colours per vertex would switch its lighting off, so a person has one colour.
+"""
+
+from __future__ import annotations
+
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+import numpy as np
+import numpy.typing as npt
+from std_msgs.msg import ColorRGBA
+from visualization_msgs.msg import Marker
+
+from mahmr_model.body.joints import SMPL_BONES
+from mahmr_model.render import colour_of
+from mahmr_node.messages import Result
+from mahmr_node.parameters import Settings
+
+PointsM = npt.NDArray[np.float64]
+
+# Metres: how thick bones are, how large letters are and how far over the head they stand.
+BONE_M = 0.03
+LETTER_M = 0.15
+ABOVE_HEAD_M = 0.15
+
+
+def markers_of(
+    result: Result, camera_name: str, settings: Settings, lifetime_s: float
+) -> list[tuple[Marker, PointsM | None]]:
+    """
+    Return each marker with its points (P, 3) in metres, for `mahmr_node.cdr.marker_array`.
+
+    The first clears what was there before, so that people who left vanish, and an empty picture
+    clears. Namespaces carry the camera's name: with a person's id they are unique over cameras.
+    """
+    markers: list[tuple[Marker, PointsM | None]] = [
+        (Marker(header=result.picture.header, action=Marker.DELETEALL), None)
+    ]
+    people = result.people
+    for index, person_id in enumerate(result.ids):
+
+        def marker(kind: int, part: str, person_id: int = person_id) -> Marker:
+            return _marker(result, f'{camera_name}/{part}', person_id, kind, lifetime_s)
+
+        if settings.draw_meshes and len(people.faces):
+            mesh = marker(Marker.TRIANGLE_LIST, 'mesh')
+            mesh.color.a = settings.marker_opacity
+            vertices_m = people.vertices_camera_m[index].astype(np.float64)
+            markers.append((mesh, vertices_m[people.faces.reshape(-1)]))
+        if settings.draw_skeletons:
+            bones = marker(Marker.LINE_LIST, 'skeleton')
+            bones.scale = Vector3(x=BONE_M)
+            markers.append((bones, _bones(people.joints_camera_m[index])))
+        if settings.draw_labels:
+            markers.append((_label(marker(Marker.TEXT_VIEW_FACING, 'label'), result, index), None))
+    return markers
+
+
+def _marker(
+    result: Result, namespace: str, person_id: int, kind: int, lifetime_s: float
+) -> Marker:
+    red, green, blue = colour_of(person_id)
+    seconds = int(lifetime_s)
+    return Marker(
+        header=result.picture.header,
+        ns=namespace,
+        id=person_id,
+        type=kind,
+        action=Marker.ADD,
+        pose=Pose(orientation=Quaternion(w=1.0)),
+        scale=Vector3(x=1.0, y=1.0, z=1.0),
+        color=ColorRGBA(r=red / 255, g=green / 255, b=blue / 255, a=1.0),
+        lifetime=Duration(sec=seconds, nanosec=int((lifetime_s - seconds) * 1e9)),
+    )
+
+
+def _bones(joints_m: npt.NDArray[np.float32]) -> PointsM:
+    """Return both ends of each bone, (46, 3)."""
+    return joints_m.astype(np.float64)[np.array(SMPL_BONES).reshape(-1)]
+
+
+def _label(label: Marker, result: Result, index: int) -> Marker:
+    """Write id, height and distance over a head (the mesh's highest point, y is down)."""
+    people = result.people
+    vertices_m = people.vertices_camera_m[index]
+    top = vertices_m[vertices_m[:, 1].argmin()].astype(float)
+    distance_m = float(np.linalg.norm(people.root_m[index]))
+    label.pose.position = Point(x=top[0], y=top[1] - ABOVE_HEAD_M, z=top[2])
+    label.scale = Vector3(z=LETTER_M)
+    untrained = ' UNTRAINED' if people.untrained else ''
+    label.text = f'{label.id}: {people.height_m[index]:.2f} m tall, {distance_m:.1f} m{untrained}'
+    return label

@@ -1,0 +1,177 @@
+"""The lifecycle node: camera topics in, metric people out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import threading
+import traceback
+from typing import Any, TYPE_CHECKING
+
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from mahmr_model.errors import UserError
+from mahmr_node.camera_input import CameraInput
+from mahmr_node.diagnostics import CameraStatistics, Diagnostics
+from mahmr_node.frame_slot import FrameSlot
+from mahmr_node.inference import Inference, load_predictor, LoadPredictor
+from mahmr_node.parameters import Parameters
+from mahmr_node.worker import CameraLine, Worker
+
+if TYPE_CHECKING:
+    from mahmr_node.camera_output import CameraOutput
+
+# How often publishers of pictures that have come or gone are looked for.
+REFRESH_S = 0.25
+
+
+class MahmrNode(LifecycleNode):
+    """
+    `mahmr`: unconfigured it has parameters and diagnostics only.
+
+    Configured it holds the network and its publishers; active it also subscribes and publishes.
+    """
+
+    def __init__(self, load: LoadPredictor = load_predictor, **node_options: Any) -> None:
+        """
+        Declare the parameters; `load` makes the predictor when the node is configured.
+
+        :raises UserError: for a parameter that cannot be used.
+        """
+        super().__init__('mahmr', **node_options)
+        self._load = load
+        self.mahmr_parameters = Parameters(self)
+        self._inference: Inference | None = None
+        self._outputs: dict[str, CameraOutput] = {}
+        self._lines: list[CameraLine] = []
+        self._worker: Worker | None = None
+        self._diagnostics = Diagnostics(
+            self,
+            state=lambda: str(self._state_machine.current_state[1]),
+            cameras=lambda: [line.statistics for line in self._lines],
+        )
+        self.create_timer(REFRESH_S, self._refresh)
+        if self.mahmr_parameters.settings.autostart:
+            self._autostart_timer = self.create_timer(0.0, self._autostart)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the network and make the publishers."""
+        return self._transition('configure', state, self._configure, undo=self._release)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start working."""
+        return self._transition('activate', state, self._start, undo=self._stop)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop publishing at once, and unsubscribe."""
+        return self._transition('deactivate', state, self._stop)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back the network's memory and take the publishers down."""
+        return self._transition('cleanup', state, self._release)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Leave everything, from whichever state."""
+        return self._transition('shutdown', state, self._leave)
+
+    def close(self, timeout_s: float) -> bool:
+        """End all work for good; whether the worker has ended within `timeout_s` seconds."""
+        worker = self._worker
+        self._leave()
+        return worker is None or worker.join(timeout_s)
+
+    def _transition(
+        self,
+        name: str,
+        state: LifecycleState,
+        work: Callable[[], None],
+        undo: Callable[[], None] = lambda: None,
+    ) -> TransitionCallbackReturn:
+        """Do a transition's work; rclpy would swallow its exceptions without a word."""
+        self._diagnostics.transition_error = ''
+        try:
+            work()
+            # The base class tells the publishers whether they may publish.
+            return getattr(super(), f'on_{name}')(state)
+        except Exception as error:
+            text = str(error)
+            if not isinstance(error, UserError):
+                text = f'{type(error).__name__}: {error}'
+                self.get_logger().error(traceback.format_exc())
+            self.get_logger().error(f'{name} failed: {text}')
+            self._diagnostics.transition_error = f'{name} failed: {text}'
+            undo()
+            return TransitionCallbackReturn.FAILURE
+
+    def _configure(self) -> None:
+        # The renderer brings torch with it, which an unconfigured node does without.
+        from mahmr_node.camera_output import CameraOutput, transform_broadcaster
+
+        settings = self.mahmr_parameters.settings
+        broadcaster = transform_broadcaster(self) if settings.publish_tf else None
+        predictor = self._load(settings)
+        if predictor.untrained:
+            self.get_logger().warning(
+                f'the weights "{predictor.weights_name}" are UNTRAINED: no result means anything'
+            )
+        self.get_logger().info(
+            f'weights {predictor.weights_name}, {len(predictor.faces)} faces a person, cameras '
+            f'{", ".join(settings.cameras)}'
+        )
+        self._inference = Inference(predictor)
+        for name in settings.cameras:
+            self._outputs[name] = CameraOutput(
+                self, name, settings.output_reliability, broadcaster
+            )
+
+    def _release(self) -> None:
+        for output in self._outputs.values():
+            output.close()
+        self._outputs = {}
+        if self._inference is not None:
+            self._inference.close()
+            self._inference = None
+
+    def _start(self) -> None:
+        from mahmr_model.tracking import Tracker
+
+        assert self._inference is not None, 'activated before it was configured'
+        arrived = threading.Condition()
+        for name, camera in self.mahmr_parameters.cameras.items():
+            slot = FrameSlot(arrived)
+            line = CameraLine(
+                slot,
+                CameraInput(self, name, camera, lambda: self.mahmr_parameters.settings, slot),
+                self._outputs[name],
+                Tracker(),
+                CameraStatistics(name, slot),
+            )
+            self._lines.append(line)
+        self._worker = Worker(
+            self._lines,
+            arrived,
+            self._inference,
+            lambda: self.mahmr_parameters.settings,
+            self.get_logger(),
+            now_s=lambda: self.get_clock().now().nanoseconds * 1e-9,
+        )
+
+    def _stop(self) -> None:
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+        lines, self._lines = self._lines, []
+        for line in lines:
+            line.input.close()
+
+    def _leave(self) -> None:
+        self._stop()
+        self._release()
+
+    def _refresh(self) -> None:
+        for line in self._lines:
+            line.input.refresh()
+
+    def _autostart(self) -> None:
+        self._autostart_timer.cancel()
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()

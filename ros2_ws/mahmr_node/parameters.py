@@ -1,0 +1,275 @@
+"""The node's parameters: one table that declares, describes and checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+import re
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from mahmr_model.errors import UserError
+
+CAMERA_NAME = re.compile(r'[A-Za-z]\w*')
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter: its default gives its type; `low` and `high` bound a number."""
+
+    name: str
+    default: Any
+    description: str
+    read_only: bool = False
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Return the description as ROS has it."""
+        descriptor = ParameterDescriptor(description=self.description, read_only=self.read_only)
+        if self.choices:
+            descriptor.additional_constraints = f'one of: {", ".join(self.choices)}'
+        if self.low is not None and isinstance(self.default, float):
+            bounds = FloatingPointRange(from_value=float(self.low), to_value=float(self.high or 0))
+            descriptor.floating_point_range = [bounds]
+        elif self.low is not None:
+            bounds = IntegerRange(from_value=int(self.low), to_value=int(self.high or 0))
+            descriptor.integer_range = [bounds]
+        return descriptor
+
+    def fault(self, value: Any) -> str | None:
+        """Say what is wrong with a value; None where nothing is."""
+        if self.choices and value not in self.choices:
+            return f'{self.name} is one of {", ".join(self.choices)}, not "{value}"'
+        if self.name == 'cameras':
+            return _fault_of_names(value)
+        return None
+
+
+NODE_PARAMETERS = (
+    Spec(
+        'cameras',
+        ['camera'],
+        'Names of the cameras; each gives <name>/image_raw and <name>/camera_info.',
+        read_only=True,
+    ),
+    Spec(
+        'weights',
+        '',
+        'File of network weights; empty: official ones in weights/, else the built-in default.',
+        read_only=True,
+    ),
+    Spec(
+        'body',
+        '',
+        'Folder or file of the body model; empty: SMPL where it lies in weights/, else the open '
+        'body.',
+        read_only=True,
+    ),
+    Spec('device', 'auto', 'Where the network runs: auto, cpu, cuda, cuda:1, ...', read_only=True),
+    Spec(
+        'precision',
+        'float32',
+        'Numbers that the network computes with.',
+        read_only=True,
+        choices=('float32', 'float16', 'bfloat16'),
+    ),
+    Spec(
+        'input_size',
+        0,
+        'Pixels of the longer side that the network sees; 0: what its weights were trained for.',
+        read_only=True,
+        low=0,
+        high=4096,
+    ),
+    Spec(
+        'image_reliability',
+        'auto',
+        'How pictures are subscribed; auto: as their publishers offer them.',
+        read_only=True,
+        choices=('auto', 'reliable', 'best_effort'),
+    ),
+    Spec(
+        'output_reliability',
+        'reliable',
+        'How results are published; best effort loses most meshes and pictures on the default '
+        'middleware.',
+        read_only=True,
+        choices=('reliable', 'best_effort'),
+    ),
+    Spec('publish_tf', False, 'Publish a TF frame for each person (needs tf2_ros).', True),
+    Spec('autostart', False, 'Configure and activate without being told to.', True),
+    Spec(
+        'confidence_threshold',
+        0.3,
+        'People below this confidence are left out.',
+        low=0.0,
+        high=1.0,
+    ),
+    Spec(
+        'camera_source',
+        'auto',
+        "auto: the lens of camera_info, the network's estimate where there is none; estimated: "
+        'always the estimate.',
+        choices=('auto', 'estimated'),
+    ),
+    Spec('tracking', True, 'Give people ids that stay over time.'),
+    Spec('frame_override', '', 'Frame of all results; empty: exactly that of the picture.'),
+    Spec(
+        'default_frame',
+        'camera_optical_frame',
+        'Frame of results where the picture names none.',
+    ),
+    Spec(
+        'marker_lifetime_s',
+        1.0,
+        'Seconds after which markers vanish that nothing replaces; three times the time between '
+        'results where that is longer.',
+        low=0.05,
+        high=60.0,
+    ),
+    Spec('marker_opacity', 1.0, 'Opacity of the meshes in the markers.', low=0.05, high=1.0),
+    Spec('draw_meshes', True, 'Markers: the mesh of each person.'),
+    Spec('draw_skeletons', False, 'Markers: the skeleton of each person.'),
+    Spec('draw_labels', False, 'Markers: id, height and distance over each head.'),
+    Spec('publish_vertices', True, 'HumanArray: vertices and faces of the meshes.'),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The node's parameters at one moment; the meaning of each is in `NODE_PARAMETERS`."""
+
+    cameras: tuple[str, ...]
+    weights: str
+    body: str
+    device: str
+    precision: str
+    input_size: int
+    image_reliability: str
+    output_reliability: str
+    publish_tf: bool
+    autostart: bool
+    confidence_threshold: float
+    camera_source: str
+    tracking: bool
+    frame_override: str
+    default_frame: str
+    marker_lifetime_s: float
+    marker_opacity: float
+    draw_meshes: bool
+    draw_skeletons: bool
+    draw_labels: bool
+    publish_vertices: bool
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """Where one camera's topics are."""
+
+    image_topic: str
+    camera_info_topic: str
+    transport: str
+    rectified: str
+
+
+def camera_parameters(name: str) -> tuple[Spec, ...]:
+    """Return the parameters of one camera."""
+    return (
+        Spec(
+            f'{name}.image_topic',
+            f'{name}/image_raw',
+            'Topic of the pictures, without the name of a transport.',
+            read_only=True,
+        ),
+        Spec(
+            f'{name}.camera_info_topic',
+            '',
+            'Topic of the calibration; empty: camera_info beside the pictures.',
+            read_only=True,
+        ),
+        Spec(
+            f'{name}.transport',
+            'raw',
+            'How pictures come; compressed: from <image_topic>/compressed.',
+            read_only=True,
+            choices=('raw', 'compressed'),
+        ),
+        Spec(
+            f'{name}.rectified',
+            'auto',
+            'Whether the pictures are rectified (P of camera_info is their lens) or raw (K and '
+            'D); auto: rectified where the last part of the topic has "rect" in it.',
+            read_only=True,
+            choices=('auto', 'yes', 'no'),
+        ),
+    )
+
+
+class Parameters:
+    """Declares the parameters on a node and keeps `settings` up to date."""
+
+    def __init__(self, node: Node) -> None:
+        """
+        Declare everything.
+
+        :raises UserError: where a given value has a wrong type or lies outside its range.
+        """
+        self._specs: dict[str, Spec] = {}
+        self.settings = Settings(**self._declare(node, NODE_PARAMETERS))
+        self.cameras: dict[str, CameraSettings] = {}
+        for name in self.settings.cameras:
+            values = self._declare(node, camera_parameters(name))
+            self.cameras[name] = CameraSettings(
+                **{key.partition('.')[2]: value for key, value in values.items()}
+            )
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _declare(self, node: Node, specs: Sequence[Spec]) -> dict[str, Any]:
+        values = {}
+        for spec in specs:
+            try:
+                value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
+            except ParameterException as error:
+                raise UserError(f'The parameter {spec.name} cannot be used: {error}') from error
+            if fault := spec.fault(value):
+                raise UserError(f'A parameter cannot be used: {fault}.')
+            self._specs[spec.name] = spec
+            values[spec.name] = tuple(value) if isinstance(spec.default, list) else value
+        return values
+
+    def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Refuse what cannot be, with the reason; take over the rest at once."""
+        known = {field.name for field in fields(Settings)}
+        changes = {}
+        for parameter in parameters:
+            spec = self._specs.get(parameter.name)
+            if spec is None:
+                continue
+            if fault := spec.fault(parameter.value):
+                return SetParametersResult(successful=False, reason=fault)
+            if parameter.name in known:
+                changes[parameter.name] = parameter.value
+        self.settings = replace(self.settings, **changes)
+        return SetParametersResult(successful=True)
+
+
+def _fault_of_names(names: Sequence[str]) -> str | None:
+    if not names:
+        return 'cameras names no camera; give one name at least'
+    for name in names:
+        if not CAMERA_NAME.fullmatch(name):
+            return f'cameras has "{name}"; a name is a letter, then letters, digits, underscores'
+    if len(set(names)) < len(names):
+        return f'cameras has a name twice: {", ".join(names)}'
+    return None

@@ -1,0 +1,95 @@
+"""
+Build mahmr_msgs and make it importable.
+
+With ROS from PyPI (no ROS installation sourced) the messages are installed into this Python's
+virtual environment, beside the ROS wheels: they are then found there like any other message,
+without a setup file to source. With a sourced ROS the colcon workspace is built the ordinary way.
+Nothing is done where the installed messages are those of the sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKSPACE = ROOT / 'ros2_ws'
+SOURCE = WORKSPACE / 'src' / 'mahmr_msgs'
+
+
+def source_digest() -> str:
+    """Hash what the build depends on: the package's files, and this Python."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in sorted(p for p in SOURCE.rglob('*') if p.is_file()):
+        digest.update(path.relative_to(SOURCE).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def tool(name: str) -> str:
+    """Find a program of the virtual environment or of the system."""
+    found = shutil.which(
+        name, path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    )
+    if found is None:
+        raise SystemExit(f'{name} is needed to build the messages; try: pip install {name}')
+    return found
+
+
+def run(command: list[str], env: dict[str, str] | None = None) -> None:
+    """Run a command quietly; show all it said if it fails."""
+    done = subprocess.run(
+        command,
+        env=env,
+        cwd=WORKSPACE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f'{done.stdout}\nfailed with {done.returncode}: {" ".join(command)}')
+
+
+def build_into_environment(prefix: Path) -> None:
+    """Build against the ROS wheels under `prefix` and install there."""
+    build = WORKSPACE / 'build' / f'mahmr_msgs_py{sys.version_info.major}{sys.version_info.minor}'
+    env = dict(os.environ, AMENT_PREFIX_PATH=str(prefix), CMAKE_PREFIX_PATH=str(prefix))
+    env['PATH'] = f'{prefix / "bin"}{os.pathsep}{env["PATH"]}'
+    cmake = tool('cmake')
+    configure = [
+        cmake,
+        '-S', str(SOURCE),
+        '-B', str(build),
+        f'-DCMAKE_INSTALL_PREFIX={prefix}',
+        f'-DCMAKE_PROJECT_INCLUDE={ROOT / "scripts" / "pip_ros.cmake"}',
+        f'-DPython3_EXECUTABLE={sys.executable}',
+        '-DCMAKE_BUILD_TYPE=Release',
+        '-DBUILD_TESTING=OFF',
+    ]  # fmt: skip
+    run(configure, env)
+    run([cmake, '--build', str(build), '--parallel', str(os.cpu_count() or 1)], env)
+    run([cmake, '--install', str(build)], env)
+
+
+def main() -> None:
+    """Build where something changed, and say what was done."""
+    if os.environ.get('ROS_DISTRO'):
+        run([tool('colcon'), 'build', '--packages-select', 'mahmr_msgs'])
+        print('mahmr_msgs built; now: source ros2_ws/install/setup.sh')  # noqa: T201
+        return
+    prefix = Path(sys.prefix)
+    stamp = prefix / 'share' / 'mahmr_msgs' / 'source.sha256'
+    digest = source_digest()
+    if stamp.is_file() and stamp.read_text() == digest:
+        return
+    build_into_environment(prefix)
+    stamp.write_text(digest)
+    print(f'mahmr_msgs built and installed into {prefix}')  # noqa: T201
+
+
+if __name__ == '__main__':
+    main()
