@@ -1,0 +1,45 @@
+"""Cells and token levels against cases worked out by hand."""
+
+import pytest
+import torch
+
+from mahmr_model.encoder.cells import morton_codes, select_levels
+
+
+def test_morton_codes_of_the_first_cells() -> None:
+    expected = [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    assert morton_codes(4).tolist() == expected
+
+
+@pytest.mark.parametrize('side', [1, 2, 64])
+def test_morton_codes_are_a_permutation(side: int) -> None:
+    assert sorted(morton_codes(side).flatten().tolist()) == list(range(side * side))
+
+
+# presence, size of eight cells: two pictures of four cells each
+NOBODY, SMALL, LARGE = (0.1, 0.2), (0.9, 0.2), (0.9, 0.8)
+MAP = torch.tensor([NOBODY, SMALL, LARGE, NOBODY] + [NOBODY] * 4)
+
+
+def test_three_levels() -> None:
+    chosen = select_levels(MAP, [4, 4], 3, 0.3, 0.5)
+    assert chosen.fine.tolist() == [1]
+    assert chosen.coarse.tolist() == [0, 2, 3]  # empty cells beside people stay coarse
+    assert chosen.groups.tolist() == [1]
+    assert chosen.token_lengths == [1 + 4 + 3, 1 + 1]
+
+
+def test_two_levels() -> None:
+    chosen = select_levels(MAP, [4, 4], 2, 0.3, 0.5)
+    assert chosen.fine.tolist() == [1]
+    assert chosen.coarse.tolist() == [0, 2, 3, 4, 5, 6, 7]
+    assert chosen.groups.tolist() == []
+    assert chosen.token_lengths == [1 + 4 + 3, 1 + 4]
+
+
+def test_thresholds_are_exclusive() -> None:
+    # presence must be above 0.25, size must be below 0.5 (both exact in float32)
+    at = torch.tensor([(0.25, 0.1), (0.5, 0.5), (0.5, 0.25), (0.0, 0.0)])
+    chosen = select_levels(at, [4], 3, 0.25, 0.5)
+    assert chosen.fine.tolist() == [2]
+    assert chosen.coarse.tolist() == [0, 1, 3]

@@ -1,0 +1,39 @@
+"""The network against the published code's numbers; tolerances are those of golden/README.md."""
+
+from pathlib import Path
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parent / 'golden'
+sys.path.insert(0, str(GOLDEN))
+
+from check import check_file  # noqa: E402
+
+NETWORKS = ('adaptive', 'two_levels', 'plain', 'official')
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_network_gives_the_published_numbers(name: str) -> None:
+    errors = dict(check_file(GOLDEN / f'network_{name}.npz'))
+    assert 'out/pred_verts' in errors
+    assert {k: e for k, e in errors.items() if not e <= 1} == {}
+
+
+def test_check_command_tells_a_wrong_number(tmp_path: Path) -> None:
+    with np.load(GOLDEN / 'network_two_levels.npz') as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays['out/pred_verts'][0, 3, 5, 1] += 3e-4
+    np.savez(tmp_path / 'wrong.npz', **arrays)
+    result = subprocess.run(
+        [sys.executable, GOLDEN / 'check.py', tmp_path / 'wrong.npz'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    over = [line for line in result.stdout.splitlines() if 'OVER' in line]
+    assert len(over) == 1
+    assert 'out/pred_verts' in over[0]
