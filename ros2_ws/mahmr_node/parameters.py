@@ -216,6 +216,24 @@ def camera_parameters(name: str) -> tuple[Spec, ...]:
     )
 
 
+def declare(node: Node, specs: Sequence[Spec]) -> dict[str, Any]:
+    """
+    Declare parameters on a node and return their values.
+
+    :raises UserError: where a given value has a wrong type or lies outside its range.
+    """
+    values = {}
+    for spec in specs:
+        try:
+            value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
+        except ParameterException as error:
+            raise UserError(f'The parameter {spec.name} cannot be used: {error}') from error
+        if fault := spec.fault(value):
+            raise UserError(f'A parameter cannot be used: {fault}.')
+        values[spec.name] = tuple(value) if isinstance(spec.default, list) else value
+    return values
+
+
 class Parameters:
     """Declares the parameters on a node and keeps `settings` up to date."""
 
@@ -225,28 +243,15 @@ class Parameters:
 
         :raises UserError: where a given value has a wrong type or lies outside its range.
         """
-        self._specs: dict[str, Spec] = {}
-        self.settings = Settings(**self._declare(node, NODE_PARAMETERS))
+        self._specs = {spec.name: spec for spec in NODE_PARAMETERS}
+        self.settings = Settings(**declare(node, NODE_PARAMETERS))
         self.cameras: dict[str, CameraSettings] = {}
         for name in self.settings.cameras:
-            values = self._declare(node, camera_parameters(name))
+            values = declare(node, camera_parameters(name))
             self.cameras[name] = CameraSettings(
                 **{key.partition('.')[2]: value for key, value in values.items()}
             )
         node.add_on_set_parameters_callback(self._on_set)
-
-    def _declare(self, node: Node, specs: Sequence[Spec]) -> dict[str, Any]:
-        values = {}
-        for spec in specs:
-            try:
-                value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
-            except ParameterException as error:
-                raise UserError(f'The parameter {spec.name} cannot be used: {error}') from error
-            if fault := spec.fault(value):
-                raise UserError(f'A parameter cannot be used: {fault}.')
-            self._specs[spec.name] = spec
-            values[spec.name] = tuple(value) if isinstance(spec.default, list) else value
-        return values
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Refuse what cannot be, with the reason; take over the rest at once."""

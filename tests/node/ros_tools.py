@@ -1,0 +1,268 @@
+"""A client of the node for tests: processes, services, topics on a domain of their own."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Callable, Mapping
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from mahmr_msgs.msg import HumanArray
+import numpy as np
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = ROOT / 'tests' / 'node' / 'stand_in.py'
+
+# Generous: the machine may be busy with other things. Nothing waits this long that works.
+TIMEOUT_S = 60.0
+
+# What a sound process may write to stderr is a log line; none of these.
+BAD_WORDS = ('Traceback', 'context is invalid', 'Exception ignored', 'Segmentation')
+
+RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
+
+
+class Process:
+    """A process of the project, its output in a file."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open('wb') as file:
+            self._process = subprocess.Popen(
+                command, env=env, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT
+            )
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors='replace')
+
+    def wait(self, timeout_s: float = TIMEOUT_S) -> int:
+        return self._process.wait(timeout_s)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Signal it; return the seconds it took. It must end well."""
+        started = time.monotonic()
+        if self.running:
+            self._process.send_signal(number)
+        code = self._process.wait(TIMEOUT_S)
+        took = time.monotonic() - started
+        assert code == 0, f'ended with {code}:\n{self.output}'
+        for word in BAD_WORDS:
+            assert word not in self.output, self.output
+        return took
+
+    def kill(self) -> None:
+        if self.running:
+            self._process.kill()
+            self._process.wait()
+
+
+class Camera:
+    """Publishes pictures (and calibrations) as a camera driver would."""
+
+    def __init__(self, rig: Rig, name: str, qos: QoSProfile, suffix: str = 'image_raw') -> None:
+        self._rig = rig
+        self.images = rig.node.create_publisher(Image, f'/{name}/{suffix}', qos)
+        self.infos = rig.node.create_publisher(CameraInfo, f'/{name}/camera_info', qos)
+
+    def wait_for_listener(self) -> None:
+        self._rig.wait(lambda: self.images.get_subscription_count() > 0, 'a picture listener')
+
+    def send(
+        self, people: int = 1, fault: int = 0, size: tuple[int, int] = (64, 48), frame: str = 'cam'
+    ) -> Image:
+        """Send a picture that has `people` people in it, as stand_in.py reads it."""
+        message = picture(people, fault, size, frame)
+        message.header.stamp = self._rig.node.get_clock().now().to_msg()
+        self.images.publish(message)
+        return message
+
+
+def picture(
+    people: int = 1, fault: int = 0, size: tuple[int, int] = (64, 48), frame: str = 'cam'
+) -> Image:
+    """Make a picture for the stand-in: its first pixel asks for people and a fault."""
+    width, height = size
+    rgb = np.full((height, width, 3), 90, np.uint8)
+    rgb[0, 0] = (people, fault, 0)
+    message = Image(width=width, height=height, encoding='rgb8', step=3 * width)
+    message.header.frame_id = frame
+    message.data = array.array('B', rgb.tobytes())
+    return message
+
+
+class Rig:
+    """A ROS context of a test, with the processes it starts."""
+
+    def __init__(self, domain: int, folder: Path) -> None:
+        self.domain = domain
+        self.folder = folder
+        self._context = Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = rclpy.create_node('test_client', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._processes: list[Process] = []
+
+    def close(self) -> None:
+        """End everything; a process that does not end well fails the test."""
+        try:
+            for process in self._processes:
+                process.stop()
+        finally:
+            for process in self._processes:
+                process.kill()
+            self._executor.shutdown()
+            self.node.destroy_node()
+            rclpy.try_shutdown(context=self._context)
+
+    def start(
+        self,
+        program: list[str],
+        parameters: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        remap: Mapping[str, str] | None = None,
+    ) -> Process:
+        """Start a Python program with ROS arguments on this rig's domain."""
+        command = [sys.executable, *program, '--ros-args']
+        for name, value in (parameters or {}).items():
+            text = str(value).lower() if isinstance(value, bool) else str(value).replace("'", '"')
+            command += ['-p', f'{name}:={text}']
+        for name, value in (remap or {}).items():
+            command += ['-r', f'{name}:={value}']
+        whole = dict(os.environ, ROS_DOMAIN_ID=str(self.domain), PYTHONUNBUFFERED='1')
+        whole['PYTHONPATH'] = os.pathsep.join(
+            [str(ROOT), str(ROOT / 'ros2_ws'), whole.get('PYTHONPATH', '')]
+        )
+        whole.update(env or {})
+        log = self.folder / f'process_{len(self._processes)}.log'
+        process = Process(command, whole, log)
+        self._processes.append(process)
+        return process
+
+    def start_node(self, active: bool = True, **options: Any) -> Process:
+        """Start the node with the stand-in; bring it to `active` if wanted."""
+        process = self.start([str(STAND_IN)], **options)
+        if active:
+            assert self.change_state(CONFIGURE), process.output
+            assert self.change_state(ACTIVATE), process.output
+        return process
+
+    def wait(self, true: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> None:
+        """Serve callbacks until something is true."""
+        end = time.monotonic() + timeout_s
+        while not true():
+            logs = '\n'.join(process.output for process in self._processes)
+            assert time.monotonic() < end, f'waited {timeout_s} s for {what}\n{logs}'
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def spin(self, seconds: float) -> None:
+        """Serve callbacks for a while, where nothing is expected to happen."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Call a service once it is there."""
+        client = self.node.create_client(kind, name)
+        self.wait(client.service_is_ready, name)
+        future = client.call_async(request)
+        self.wait(future.done, f'an answer of {name}')
+        self.node.destroy_client(client)
+        return future.result()
+
+    def change_state(self, transition: int, node: str = '/mahmr') -> bool:
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return bool(self.call(ChangeState, f'{node}/change_state', request).success)
+
+    def state(self, node: str = '/mahmr') -> str:
+        answer = self.call(GetState, f'{node}/get_state', GetState.Request())
+        return str(answer.current_state.label)
+
+    def set(self, node: str = '/mahmr', **values: Any) -> SetParametersResult:
+        """Set parameters; return the first result."""
+        request = SetParameters.Request()
+        request.parameters = [
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
+        ]
+        return self.call(SetParameters, f'{node}/set_parameters', request).results[0]
+
+    def describe(self, names: list[str], node: str = '/mahmr') -> Any:
+        request = DescribeParameters.Request(names=names)
+        return self.call(DescribeParameters, f'{node}/describe_parameters', request).descriptors
+
+    def collect(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> list[Any]:
+        """Subscribe, wait for a publisher, and return the list that messages go to."""
+        messages: list[Any] = []
+        self.node.create_subscription(kind, topic, messages.append, qos)
+        self.wait(lambda: self.node.count_publishers(topic) > 0, f'a publisher of {topic}')
+        return messages
+
+    def humans(self, camera: str = 'camera') -> list[HumanArray]:
+        return self.collect(HumanArray, f'/mahmr/{camera}/humans')
+
+    def camera(
+        self, name: str = 'camera', qos: QoSProfile = RELIABLE, suffix: str = 'image_raw'
+    ) -> Camera:
+        """Make a camera and wait until the node listens to it."""
+        camera = Camera(self, name, qos, suffix)
+        camera.wait_for_listener()
+        return camera
+
+    def diagnostics(self) -> list[DiagnosticArray]:
+        return self.collect(DiagnosticArray, '/diagnostics')
+
+    def exchange(self, camera: Camera, results: list[Any], **picture_options: Any) -> Any:
+        """
+        Send a picture and return what is published for it.
+
+        Both ends are matched before; where the far end of a match lags behind, the picture is
+        sent again.
+        """
+        for _ in range(5):
+            before = len(results)
+            stamp = camera.send(**picture_options).header.stamp
+            end = time.monotonic() + TIMEOUT_S / 5
+            while time.monotonic() < end:
+                self._executor.spin_once(timeout_sec=0.02)
+                for message in results[before:]:
+                    if message_stamp(message) == stamp:
+                        return message
+        raise AssertionError('no result\n' + '\n'.join(p.output for p in self._processes))
+
+
+def message_stamp(message: Any) -> Any:
+    """Return when the picture of a result was taken (a MarkerArray's is in its markers)."""
+    if hasattr(message, 'markers'):
+        return message.markers[0].header.stamp
+    return message.header.stamp
+
+
+def compressed(image_bytes: bytes, kind: str = 'jpeg') -> CompressedImage:
+    """Make a compressed picture message."""
+    message = CompressedImage(format=kind)
+    message.data = array.array('B', image_bytes)
+    return message

@@ -1,0 +1,119 @@
+"""
+The node with a predictor that knows its people: run as a process by the tests.
+
+Who is in a picture is written into it: the value of its first pixel (red) is the number of
+people. Faults are asked for by the first pixel's green: see `FAULTS`. What it saw and how long it
+takes comes from environment variables, so that the node's own command line stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import os
+from pathlib import Path
+import time
+
+import numpy as np
+
+from mahmr_model.errors import UserError
+from mahmr_model.types import Camera, ImageArray, People
+from mahmr_node.parameters import Settings
+
+DELAY_S = 'STAND_IN_DELAY_S'
+LOAD_DELAY_S = 'STAND_IN_LOAD_DELAY_S'
+LOAD_FAILS_WHILE = 'STAND_IN_LOAD_FAILS_WHILE'
+LOG = 'STAND_IN_LOG'
+
+FAULTS = {1: 'raise', 2: 'nan', 3: 'memory'}
+
+# Where the people stand, metres in the optical frame; they do not move.
+PLACES_M = np.array(
+    [[-1.5, 0.2, 4.0], [0.0, 0.3, 5.0], [1.5, 0.1, 6.0], [-0.7, 0.2, 8.0], [2, 0, 9]]
+)
+HEIGHTS_M = np.array([1.6, 1.7, 1.8, 1.9, 1.2])
+
+FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
+SHAPE_M = np.array([[0, -0.9, 0], [0.3, 0.9, 0.2], [-0.3, 0.9, 0.2], [0, 0.9, -0.3]])
+
+# The lens that this network would estimate: 60° over the longer side.
+ESTIMATED_FOV_RAD = np.pi / 3
+
+
+def people_in(image_rgb: ImageArray, camera: Camera | None) -> People:
+    """Return the people that a picture asks for, the true camera used or an estimate."""
+    height, width = image_rgb.shape[:2]
+    count = min(int(image_rgb[0, 0, 0]), len(PLACES_M))
+    lens = camera or Camera.from_horizontal_fov(ESTIMATED_FOV_RAD, width, height)
+    roots = PLACES_M[:count]
+    joints = np.repeat(roots[:, None], 45, axis=1) + np.linspace(0, 0.5, 45)[None, :, None]
+    joints[:, 0] = roots
+    joints_px = lens.project(joints)
+    corners = np.concatenate([joints_px.min(axis=1), joints_px.max(axis=1)], axis=1)
+    pose = np.zeros((count, 24, 3), np.float32)
+    pose[:, 0] = (0, np.pi / 2, 0)
+    return People(
+        confidence=np.linspace(0.9, 0.5, count).astype(np.float32),
+        boxes_xyxy_px=corners.reshape(count, 4).astype(np.float32),
+        pose_axis_angle=pose,
+        betas=np.zeros((count, 10), np.float32),
+        translation_m=roots.astype(np.float32),
+        joints_camera_m=joints.astype(np.float32),
+        joints_px=joints_px,
+        vertices_camera_m=(roots[:, None] + SHAPE_M).astype(np.float32),
+        height_m=HEIGHTS_M[:count].astype(np.float32),
+        faces=FACES,
+        camera=lens,
+        camera_source='given' if camera else 'estimated',
+        untrained=True,
+        inference_s=float(os.environ.get(DELAY_S, '0')),
+    )
+
+
+class StandIn:
+    """A predictor whose answers and faults the pictures themselves ask for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.confidence_threshold = settings.confidence_threshold
+        self.weights_name = 'stand-in'
+        self.untrained = True
+        self.faces = FACES
+        self._delay_s = float(os.environ.get(DELAY_S, '0'))
+
+    def predict_batch(
+        self, images_rgb: Sequence[ImageArray], cameras: Sequence[Camera | None]
+    ) -> list[People]:
+        time.sleep(self._delay_s)
+        _log(f'batch {len(images_rgb)}')
+        faults = {FAULTS.get(int(image[0, 0, 1])) for image in images_rgb}
+        if 'raise' in faults:
+            raise RuntimeError('the stand-in was asked to fail')
+        if 'memory' in faults and len(images_rgb) > 1:
+            raise MemoryError('the stand-in has no memory for a batch')
+        people = [
+            people_in(image, camera) for image, camera in zip(images_rgb, cameras, strict=True)
+        ]
+        if 'nan' in faults:
+            people[0].vertices_camera_m[...] = np.nan
+        return people
+
+
+def load(settings: Settings) -> StandIn:
+    """Load slowly, or not at all, as the environment asks for."""
+    time.sleep(float(os.environ.get(LOAD_DELAY_S, '0')))
+    blocker = os.environ.get(LOAD_FAILS_WHILE)
+    if blocker and Path(blocker).exists():
+        raise UserError('The stand-in was asked not to load.')
+    return StandIn(settings)
+
+
+def _log(line: str) -> None:
+    path = os.environ.get(LOG)
+    if path:
+        with open(path, 'a') as file:
+            file.write(line + '\n')
+
+
+if __name__ == '__main__':
+    from mahmr_node.main import main
+
+    main(load=load)
