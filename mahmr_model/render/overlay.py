@@ -1,0 +1,48 @@
+"""The meshes drawn into the picture they were found in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mahmr_model.render.canvas import (
+    draw_meshes,
+    mark_untrained,
+    person_colours,
+    put_labels,
+    top_pixels,
+)
+from mahmr_model.types import ImageArray, People
+
+
+def draw_overlay(
+    image_rgb: ImageArray, people: People, opacity: float = 0.85, labels: bool = True
+) -> ImageArray:
+    """
+    Return the picture (H, W, 3) with every person's mesh in it, seen by `people.camera`.
+
+    The picture may be a resized copy of the one that was given: the camera is resized with it.
+    Labels tell id (if tracked), height and distance of the pelvis from the camera in metres.
+    """
+    image = np.ascontiguousarray(image_rgb).copy()
+    height, width = image.shape[:2]
+    colours = person_colours(people)
+    camera = people.camera.resized(width, height)
+    rendering = draw_meshes(
+        image, people.vertices_camera_m, people.faces, camera, colours, opacity
+    )
+    if labels:
+        distance_m = np.linalg.norm(people.root_m, axis=1)
+        places = top_pixels(rendering, len(people))
+        order = np.argsort(distance_m, kind='stable')
+        texts = [_label(people, int(i), float(distance_m[i])) for i in order]
+        size_px = min(max(7.0, min(height, width) / 55), 40.0)
+        put_labels(image, texts, places[order], [colours[i] for i in order], size_px)
+    if people.untrained:
+        mark_untrained(image)
+    return image
+
+
+def _label(people: People, i: int, distance_m: float) -> list[str]:
+    """Return the lines about one person."""
+    tag = '' if people.ids is None else f'id {people.ids[i]}   '
+    return [f'{tag}{people.height_m[i]:.2f} m tall', f'{distance_m:.1f} m away']
