@@ -52,8 +52,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if path.suffix == '.safetensors':
         state, metadata = _read_safetensors(path)
         if METADATA_KEY in metadata:
-            header = json.loads(metadata[METADATA_KEY])
-            return Checkpoint(state, ModelConfig.from_dict(header['config']), header['body'])
+            return Checkpoint(state, *_read_header(metadata[METADATA_KEY], path))
     else:
         state = read_state(path)
     return Checkpoint(state, infer_config(state, path), 'smpl')
@@ -77,8 +76,7 @@ def read_state(path: Path) -> State:
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).replace('\n', ' ')
-        if 'Unsupported' in reason or 'not an allowed global' in reason.lower():
+        if 'GLOBAL' in str(error):  # a name that torch does not allow
             raise UserError(
                 f'{path}: refused, because it holds more than tensors and could run code; '
                 'use the published file.'
@@ -247,6 +245,19 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
             return state, file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise _damaged(path) from error
+
+
+def _read_header(text: str, path: Path) -> tuple[ModelConfig, BodyKind]:
+    try:
+        header = json.loads(text)
+        config, body = ModelConfig.from_dict(header['config']), header['body']
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f'{path}: its header does not say what network it is of ({error}); get it again.'
+        ) from error
+    if body not in ('smpl', 'open'):
+        raise UserError(f"{path}: expected the body 'smpl' or 'open' in its header, got {body!r}.")
+    return config, body
 
 
 def _require_file(path: Path) -> None:

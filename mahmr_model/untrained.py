@@ -45,7 +45,7 @@ def untrained_network(body: BodyData) -> MAHMR:
                 if isinstance(module, MLP):
                     factor = scales.get(name.split('.')[0], 1.0)
                     module.last.weight.normal_(0, factor / math.sqrt(module.last.in_features))
-            network.cam_head.last.weight.mul_(8)
+            network.cam_head.last.weight.mul_(torch.tensor([[3.0], [1.0], [4.0]]))
             network.cam_head.last.bias.copy_(torch.tensor([0.0, 0.0, -1.7]))
             network.conf_head.weight.normal_(0, 1 / math.sqrt(network.config.hidden_dim))
             network.conf_head.bias.fill_(-1.2)
