@@ -135,5 +135,5 @@ def test_impossible_sizes_are_refused(change: dict[str, int]) -> None:
 
 
 def test_unknown_key_names_the_nearest() -> None:
-    with pytest.raises(UserError, match="'querys'.*did you mean 'queries'"):
+    with pytest.raises(UserError, match=r"'querys'.*did you mean 'queries'"):
         ModelConfig.from_dict({'querys': 3})

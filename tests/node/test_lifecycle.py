@@ -23,7 +23,7 @@ def test_round_trip(rig: Rig) -> None:
         camera = rig.camera()
         assert len(rig.exchange(camera, results, people=2).humans) == 2
         assert rig.change_state(DEACTIVATE)
-        rig.wait(lambda: rig.node.count_subscribers('/camera/image_raw') == 0, 'no listener')  # noqa: B023
+        rig.wait(lambda: rig.node.count_subscribers('/camera/image_raw') == 0, 'no listener')
         assert rig.change_state(CLEANUP)
         rig.wait(lambda: rig.node.count_publishers('/mahmr/camera/humans') == 0, 'no publisher')
         assert rig.state() == 'unconfigured'

@@ -1,0 +1,176 @@
+"""The predictor: one call from a picture to people, on the built-in default."""
+
+import numpy as np
+import pytest
+import torch
+
+from mahmr_model.errors import UserError
+from mahmr_model.predictor import choose_device, Predictor
+from mahmr_model.types import Camera, People
+
+
+@pytest.fixture(scope='module')
+def predictor() -> Predictor:
+    return Predictor.load(device='cpu')
+
+
+@pytest.fixture(scope='module')
+def picture() -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 255, (18, 32, 3), dtype=np.uint8)
+    return np.kron(noise, np.ones((20, 20, 1), np.uint8))
+
+
+def assert_same(a: People, b: People, tolerance: float = 1e-4) -> None:
+    for name in ('confidence', 'translation_m', 'vertices_camera_m', 'joints_px'):
+        ours, theirs = getattr(a, name), getattr(b, name)
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def test_people_have_the_promised_shapes(predictor: Predictor, picture: np.ndarray) -> None:
+    people = predictor(picture)
+    n, v = len(people), len(predictor.body.v_template)
+    assert 0 < n < predictor.network.config.queries
+    assert people.confidence.shape == (n,)
+    assert (people.confidence > 0.3).all()
+    assert (np.diff(people.confidence) <= 0).all()
+    assert people.boxes_xyxy_px.shape == (n, 4)
+    assert people.pose_axis_angle.shape == (n, 24, 3)
+    assert people.betas.shape == (n, 11)
+    assert people.joints_camera_m.shape == (n, 45, 3)
+    assert people.joints_px.shape == (n, 45, 2)
+    assert people.vertices_camera_m.shape == (n, v, 3)
+    assert people.faces.max() == v - 1
+    for name, value in vars(people).items():
+        if isinstance(value, np.ndarray) and name != 'faces':
+            assert value.dtype == np.float32, name
+    assert people.untrained
+    assert people.camera_source == 'estimated'
+    assert (people.camera.width, people.camera.height) == (640, 360)
+    assert people.inference_s > 0
+
+
+def test_joints_project_where_they_are_said_to_be(
+    predictor: Predictor, picture: np.ndarray
+) -> None:
+    people = predictor(picture)
+    k = people.camera.matrix
+    pixels = people.joints_camera_m @ k.T
+    np.testing.assert_allclose(people.joints_px, pixels[..., :2] / pixels[..., 2:], rtol=1e-4)
+
+
+def test_only_people_above_the_threshold_are_posed(
+    predictor: Predictor, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posed: list[int] = []
+    forward = predictor.body.forward
+
+    def counting(rotations: torch.Tensor, betas: torch.Tensor) -> object:
+        posed.append(len(betas))
+        return forward(rotations, betas)
+
+    monkeypatch.setattr(predictor.body, 'forward', counting)
+    everybody = predictor(picture)
+    monkeypatch.setattr(predictor, 'confidence_threshold', float(everybody.confidence[1]))
+    most_confident = predictor(picture)
+    monkeypatch.setattr(predictor, 'confidence_threshold', 0.999)
+    nobody = predictor(picture)
+    assert posed == [len(everybody), 1, 0]
+    assert len(most_confident) == 1
+    assert nobody.vertices_camera_m.shape == (0, len(predictor.body.v_template), 3)
+    assert nobody.joints_px.shape == (0, 45, 2)
+
+
+def test_a_batch_of_different_pictures_equals_each_alone(
+    predictor: Predictor, picture: np.ndarray
+) -> None:
+    tall = np.ascontiguousarray(picture.transpose(1, 0, 2)[:500])
+    lens = Camera.from_horizontal_fov(1.2, 360, 500)
+    together = predictor.predict_batch([picture, tall, picture[:200, :300]], [None, lens, None])
+    assert_same(together[0], predictor(picture))
+    assert_same(together[1], predictor(tall, lens))
+    assert_same(together[2], predictor(np.ascontiguousarray(picture[:200, :300])))
+    assert together[1].camera_source == 'given'
+    assert predictor.predict_batch([], []) == []
+
+
+def test_a_known_lens_sets_the_distance_and_keeps_the_picture(
+    predictor: Predictor, picture: np.ndarray
+) -> None:
+    wide = Camera(400, 400, 320, 180, 640, 360)
+    long = Camera(800, 800, 320, 180, 640, 360)
+    near, far = predictor(picture, wide), predictor(picture, long)
+    np.testing.assert_allclose(far.translation_m[:, 2], 2 * near.translation_m[:, 2], rtol=1e-5)
+    np.testing.assert_allclose(far.height_m, near.height_m)
+    # the body's origin stays where it is in the picture
+    np.testing.assert_allclose(
+        long.project(far.translation_m), wide.project(near.translation_m), atol=0.01
+    )
+    assert near.camera == wide
+    # pixel lengths are those of the picture that was given, not of the resized one
+    estimated = predictor(picture)
+    same = predictor(picture, estimated.camera)
+    np.testing.assert_allclose(same.translation_m, estimated.translation_m, rtol=1e-4)
+
+
+def test_principal_point_off_the_middle(predictor: Predictor, picture: np.ndarray) -> None:
+    centred = Camera(500, 500, 320, 180, 640, 360)
+    shifted = Camera(500, 500, 290, 200, 640, 360)
+    a, b = predictor(picture, centred), predictor(picture, shifted)
+    np.testing.assert_allclose(a.translation_m[:, 2], b.translation_m[:, 2], rtol=1e-5)
+    np.testing.assert_allclose(
+        shifted.project(b.translation_m), centred.project(a.translation_m), atol=0.05
+    )
+
+
+@pytest.mark.parametrize(
+    'shape',
+    [(1, 1, 3), (1, 12_000, 3), (300, 12_000, 3), (360, 640), (360, 640, 1), (360, 640, 4)],
+)
+def test_odd_pictures_give_a_result(predictor: Predictor, shape: tuple[int, ...]) -> None:
+    people = predictor(np.full(shape, 128, np.uint8))
+    assert np.isfinite(people.vertices_camera_m).all()
+    assert (people.camera.height, people.camera.width) == shape[:2]
+
+
+def test_grey_equals_its_own_colour_picture(predictor: Predictor, picture: np.ndarray) -> None:
+    grey = picture[:, :, 0]
+    assert_same(predictor(grey), predictor(np.repeat(grey[..., None], 3, axis=2)))
+
+
+def test_a_camera_of_another_size_is_refused(predictor: Predictor, picture: np.ndarray) -> None:
+    with pytest.raises(UserError, match=r'1280×720 pixels, but this one has 640×360'):
+        predictor(picture, Camera(900, 900, 640, 360, 1280, 720))
+
+
+def test_half_precision_stays_near(predictor: Predictor, picture: np.ndarray) -> None:
+    half = Predictor.load(device='cpu', precision='bfloat16', confidence_threshold=0.0)
+    full = Predictor.load(device='cpu', confidence_threshold=0.0)
+    a, b = half(picture), full(picture)
+    assert len(a) == len(b) == full.network.config.queries
+    a_order, b_order = (np.argsort(x.translation_m[:, 0]) for x in (a, b))
+    difference = a.vertices_camera_m[a_order] - b.vertices_camera_m[b_order]
+    assert np.abs(difference).mean() < 0.2
+    assert np.abs(difference).max() > 0  # half precision was really used
+    assert a.vertices_camera_m.dtype == np.float32
+
+
+@pytest.mark.parametrize('head', ['conf_head', 'cam_head'])
+def test_numbers_that_are_not_finite_are_an_error(picture: np.ndarray, head: str) -> None:
+    broken = Predictor.load(device='cpu')
+    for parameter in getattr(broken.network, head).parameters():
+        parameter.data.fill_(torch.nan)
+    with pytest.raises(UserError, match='not finite'):
+        broken(picture)
+
+
+def test_devices() -> None:
+    assert choose_device('cpu') == torch.device('cpu')
+    assert choose_device('auto').type == ('cuda' if torch.cuda.is_available() else 'cpu')
+    with pytest.raises(UserError, match="device 'gpu7' cannot be used here"):
+        choose_device('gpu7')
+
+
+def test_the_default_is_the_same_every_time(predictor: Predictor, picture: np.ndarray) -> None:
+    state = torch.random.get_rng_state()
+    assert_same(Predictor.load(device='cpu')(picture), predictor(picture), tolerance=1e-6)
+    assert torch.equal(torch.random.get_rng_state(), state)
