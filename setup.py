@@ -73,6 +73,7 @@ setup(
         'accelerate',
         'numpy',
         'opencv-python<5',
+        'pillow',
         'pyyaml',
         'safetensors',
         'scipy',
@@ -83,8 +84,8 @@ setup(
     ],
     extras_require={
         'gpu': ['xformers'],
-        'ros': ROS,
-        'dev': [*ROS_BUILD, 'mypy', 'pytest', 'ruff'],
+        'ros': [*ROS, *ROS_BUILD],
+        'dev': ['mypy', 'pytest', 'ruff'],
     },
     entry_points={
         'console_scripts': [
