@@ -1,0 +1,1 @@
+"""The published training and evaluation of MA-HMR, reproduced with Hugging Face Accelerate."""
