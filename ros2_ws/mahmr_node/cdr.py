@@ -20,6 +20,9 @@ import numpy.typing as npt
 
 HEADER = b'\x00\x01\x00\x00'
 
+# What fills the gaps before aligned values. rclpy leaves whatever its memory held there.
+PADDING = b'\x00'
+
 # Format of struct for each primitive type's name in a message definition.
 PRIMITIVES = {
     'boolean': '?',
@@ -46,13 +49,13 @@ class _Writer:
     """Appends values at their alignment, which counts from behind the header."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = [HEADER]
+        self._parts: list[bytes | memoryview] = [HEADER]
         self._size = 0
 
-    def raw(self, data: bytes, alignment: int = 1) -> None:
+    def raw(self, data: bytes | memoryview, alignment: int = 1) -> None:
         gap = -self._size % alignment
         if gap:
-            self._parts.append(bytes(gap))
+            self._parts.append(PADDING * gap)
         self._parts.append(data)
         self._size += gap + len(data)
 
@@ -62,8 +65,8 @@ class _Writer:
 
     def numbers(self, form: str, values: Any) -> None:
         if len(values):
-            array = np.asarray(values, dtype=f'<{form}')
-            self.raw(array.tobytes(), array.itemsize)
+            array = np.ascontiguousarray(values, dtype=f'<{form}')
+            self.raw(array.data.cast('B'), array.itemsize)
 
     def string(self, value: str) -> None:
         data = value.encode() + b'\x00'

@@ -14,7 +14,7 @@ import threading
 import traceback
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
@@ -47,12 +47,11 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
 
     def spin() -> None:
         try:
-            executor.spin()
-        except ExternalShutdownException:
-            pass
+            while not ended.is_set():
+                executor.spin_once()
         except Exception:
             faults.append(traceback.format_exc())
-        ended.set()
+            ended.set()
 
     thread = threading.Thread(target=spin, name='executor', daemon=True)
     thread.start()
@@ -61,10 +60,10 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
     watchdog = threading.Timer(DEADLINE_S, os._exit, args=(0,))
     watchdog.daemon = True
     watchdog.start()
+    executor.wake()
+    thread.join(JOIN_S)
     if faults:
         node.get_logger().fatal(faults[0])
-    executor.shutdown(timeout_sec=JOIN_S)
-    thread.join(JOIN_S)
     worker_ended = node.close(JOIN_S)
     try_shutdown()
     code = 1 if faults else 0
@@ -74,6 +73,7 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    executor.shutdown()
     node.destroy_node()
     sys.exit(code)
 

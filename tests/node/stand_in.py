@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import os
 from pathlib import Path
 import time
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +114,22 @@ def _log(line: str) -> None:
             file.write(line + '\n')
 
 
+def log_what_is_built() -> None:
+    """Write into the log each message that the node builds."""
+    from mahmr_node.camera_output import CameraOutput
+
+    build = CameraOutput._build
+
+    def logged(self: CameraOutput, topic: str, *args: Any) -> Any:
+        _log(f'built {topic}')
+        return build(self, topic, *args)
+
+    CameraOutput._build = logged  # type: ignore[method-assign]
+
+
 if __name__ == '__main__':
     from mahmr_node.main import main
 
+    if os.environ.get(LOG):
+        log_what_is_built()
     main(load=load)

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import math
+
+import cv2
+from geometry_msgs.msg import PoseArray
+from mahmr_msgs.msg import HumanArray
+import numpy as np
+import pytest
+from rclpy.qos import QoSProfile
+from ros_tools import BEST_EFFORT, compressed, message_stamp, RELIABLE, Rig
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+import stand_in
+from visualization_msgs.msg import Marker, MarkerArray
+
+
+def test_headers_and_contents(rig: Rig) -> None:
+    """Every topic carries exactly the picture's header, and the people where they are."""
+    rig.start_node()
+    camera = rig.camera()
+    kinds = {
+        'humans': HumanArray,
+        'poses': PoseArray,
+        'markers': MarkerArray,
+        'overlay': Image,
+        'estimated_camera_info': CameraInfo,
+    }
+    topics = {name: rig.collect(kind, f'/mahmr/camera/{name}') for name, kind in kinds.items()}
+    rig.exchange(camera, topics['humans'], people=1)
+    sent = camera.send(people=3, size=(64, 48), frame='optical')
+    rig.wait(
+        lambda: all(m and message_stamp(m[-1]) == sent.header.stamp for m in topics.values()),
+        'all topics',
+    )
+    last = {name: messages[-1] for name, messages in topics.items()}
+    for name in ('humans', 'poses', 'overlay', 'estimated_camera_info'):
+        assert last[name].header == sent.header
+    assert {m.header.frame_id for m in last['markers'].markers} == {'optical'}
+
+    humans = last['humans']
+    assert [human.id for human in humans.humans] == [0, 1, 2]
+    assert (humans.image_width, humans.image_height) == (64, 48)
+    assert humans.untrained
+    assert list(humans.faces) == list(stand_in.FACES.reshape(-1))
+    focal = 32 / math.tan(stand_in.ESTIMATED_FOV_RAD / 2)
+    assert humans.focal_x_px == pytest.approx(focal, rel=1e-6)
+    assert humans.camera_source == HumanArray.ESTIMATED
+    for human, place, height in zip(
+        humans.humans, stand_in.PLACES_M, stand_in.HEIGHTS_M, strict=False
+    ):
+        vertices = np.array(human.vertices_m).reshape(-1, 3)
+        assert np.allclose(vertices, place + stand_in.SHAPE_M, atol=1e-5)
+        assert np.allclose(human.joints_m[:3], place, atol=1e-5)
+        assert human.height_m == pytest.approx(height, rel=1e-6)
+        joints_px = np.array(human.joints_px).reshape(-1, 2)
+        at = human.root_pose.position
+        assert joints_px[0, 0] == pytest.approx(focal * at.x / at.z + 32, abs=1e-3)
+        # Half a turn about y is (0, sin 45°, 0, cos 45°) as a quaternion of a quarter turn.
+        turn = human.root_pose.orientation
+        assert (turn.y, turn.w) == pytest.approx((math.sqrt(0.5), math.sqrt(0.5)))
+    assert last['poses'].poses == [human.root_pose for human in humans.humans]
+    info = last['estimated_camera_info']
+    assert info.k[0] == pytest.approx(focal)
+    assert (info.width, info.height, info.p[2]) == (64, 48, 32)
+    overlay = last['overlay']
+    assert (overlay.width, overlay.height, overlay.encoding) == (64, 48, 'rgb8')
+    assert bytes(overlay.data) != bytes(sent.data), 'nothing was drawn'
+
+
+def test_markers(rig: Rig) -> None:
+    """What RViz asks for: whole triangles, finite, unique names, a lifetime, and clearing."""
+    rig.start_node(parameters={'draw_skeletons': True, 'draw_labels': True})
+    camera = rig.camera()
+    results = rig.collect(MarkerArray, '/mahmr/camera/markers')
+    colours = []
+    for people in (3, 2):
+        markers = rig.exchange(camera, results, people=people).markers
+        assert markers[0].action == Marker.DELETEALL
+        shown = markers[1:]
+        assert len(shown) == 3 * people
+        assert len({(m.ns, m.id) for m in shown}) == len(shown)
+        meshes = [m for m in shown if m.type == Marker.TRIANGLE_LIST]
+        assert len(meshes) == people
+        for mesh, place in zip(meshes, stand_in.PLACES_M, strict=False):
+            points = np.array([(p.x, p.y, p.z) for p in mesh.points])
+            assert np.allclose(points, (place + stand_in.SHAPE_M)[stand_in.FACES.reshape(-1)])
+            assert mesh.colors == []
+            assert (mesh.scale.x, mesh.scale.y, mesh.scale.z) == (1, 1, 1)
+            assert mesh.pose.orientation.w == 1
+            assert mesh.color.a == 1
+        for marker in shown:
+            assert marker.ns.startswith('camera/')
+            assert 0.9 < marker.lifetime.sec + 1e-9 * marker.lifetime.nanosec < 60
+            assert marker.type == Marker.TEXT_VIEW_FACING or len(marker.points) > 0
+            assert all(math.isfinite(c) for p in marker.points for c in (p.x, p.y, p.z))
+        assert '1.60 m tall, 4.3 m UNTRAINED' in [m for m in shown if m.text][0].text
+        colours.append([(m.color.r, m.color.g, m.color.b) for m in meshes])
+    assert len(set(colours[0])) == 3, 'people of one colour'
+    assert colours[1] == colours[0][:2], 'a person changed colour'
+    empty = rig.exchange(camera, results, people=0).markers
+    assert [marker.action for marker in empty] == [Marker.DELETEALL]
+
+
+def test_known_camera(rig: Rig) -> None:
+    """camera_info is used from when it comes; what it cannot be used for is flagged."""
+    rig.start_node()
+    camera = rig.camera()
+    results = rig.humans()
+    rig.wait(lambda: camera.infos.get_subscription_count() > 0, 'a camera_info listener')
+
+    def calibration_after(info: CameraInfo | None, wanted: int) -> HumanArray:
+        """Send a calibration, then pictures until it has arrived as well."""
+        if info is not None:
+            camera.infos.publish(info)
+        for _ in range(50):
+            humans = rig.exchange(camera, results, size=(64, 48))
+            if humans.calibration == wanted:
+                return humans
+        raise AssertionError(f'calibration {humans.calibration}, not {wanted}')
+
+    late = calibration_after(None, HumanArray.CALIBRATION_MISSING)
+    assert late.camera_source == HumanArray.ESTIMATED
+    info = CameraInfo(width=64, height=48, distortion_model='plumb_bob', d=[0.0] * 5)
+    info.k = [80.0, 0.0, 30.0, 0.0, 81.0, 20.0, 0.0, 0.0, 1.0]
+    known = calibration_after(info, HumanArray.CALIBRATION_USED)
+    assert known.camera_source == HumanArray.CAMERA_INFO
+    assert (known.focal_x_px, known.focal_y_px) == (80, 81)
+    assert (known.principal_x_px, known.principal_y_px) == (30, 20)
+    assert not known.undistorted
+    info.width, info.height = 128, 96
+    scaled = calibration_after(info, HumanArray.CALIBRATION_ADAPTED)
+    assert scaled.focal_x_px == 40
+    info.height = 50
+    other = calibration_after(info, HumanArray.CALIBRATION_OTHER_SIZE)
+    assert other.camera_source == HumanArray.ESTIMATED
+    zero = calibration_after(CameraInfo(width=64, height=48), HumanArray.CALIBRATION_ZERO)
+    assert zero.camera_source == HumanArray.ESTIMATED
+    info.width, info.height, info.d = 64, 48, [-0.2, 0.1, 0.0, 0.0, 0.0]
+    assert calibration_after(info, HumanArray.CALIBRATION_USED).undistorted
+    assert rig.set(camera_source='estimated').successful
+    ignored = calibration_after(None, HumanArray.CALIBRATION_IGNORED)
+    assert ignored.camera_source == HumanArray.ESTIMATED
+
+
+@pytest.mark.parametrize('qos', [RELIABLE, BEST_EFFORT], ids=['reliable', 'best_effort'])
+@pytest.mark.parametrize('first', ['node', 'camera'])
+def test_quality_of_service(rig: Rig, qos: QoSProfile, first: str) -> None:
+    """Reliable and best-effort cameras both work, whichever side starts first."""
+    rig.start_node(active=False)
+    results_of = rig.humans
+    assert rig.change_state(1)
+    if first == 'node':
+        assert rig.change_state(3)
+        rig.wait(lambda: rig.node.count_subscribers('/camera/image_raw') > 0, 'a listener')
+        camera = rig.camera(qos=qos)
+    else:
+        publisher = rig.node.create_publisher(Image, '/camera/image_raw', qos)
+        rig.node.destroy_publisher(publisher)
+        camera_first = rig.node.create_publisher(Image, '/camera/image_raw', qos)
+        assert rig.change_state(3)
+        rig.wait(lambda: camera_first.get_subscription_count() > 0, 'a listener')
+        rig.node.destroy_publisher(camera_first)
+        camera = rig.camera(qos=qos)
+    results = results_of()
+    assert len(rig.exchange(camera, results, people=2).humans) == 2
+    offered = rig.node.get_subscriptions_info_by_topic('/camera/image_raw')
+    assert [s.qos_profile.reliability for s in offered] == [qos.reliability]
+
+
+def test_full_hd_ready_pictures_get_through(rig: Rig) -> None:
+    """Raw 720p pictures (2.76 MB) of a reliable camera all arrive with default settings."""
+    rig.start_node()
+    camera = rig.camera()
+    results = rig.humans()
+    rig.exchange(camera, results)
+    for _ in range(15):
+        before = len(results)
+        stamp = camera.send(size=(1280, 720)).header.stamp
+        rig.wait(lambda: len(results) > before, 'a 720p picture', 20)  # noqa: B023
+        assert results[-1].header.stamp == stamp
+
+
+def test_encodings_and_faults(rig: Rig) -> None:
+    """A picture that cannot be read, or breaks the network, costs that frame and no more."""
+    process = rig.start_node()
+    camera = rig.camera()
+    results = rig.humans()
+    diagnostics = rig.diagnostics()
+    assert len(rig.exchange(camera, results, people=1, frame='').humans) == 1
+    assert results[-1].header.frame_id == 'camera_optical_frame'
+    assert process.output.count('pictures name no frame') == 1
+
+    def wait_for_error(text: str) -> None:
+        rig.wait(
+            lambda: any(
+                s.level == b'\x02' and text in s.message for d in diagnostics for s in d.status
+            ),
+            f'an ERROR with "{text}"',
+        )
+
+    unknown = Image(width=4, height=4, encoding='32FC1', step=16)
+    camera.images.publish(unknown)
+    wait_for_error('"32FC1"')
+    for fault, text in ((1, 'the stand-in was asked to fail'), (2, 'not finite')):
+        camera.send(fault=fault)
+        wait_for_error(text)
+        assert len(rig.exchange(camera, results, people=2).humans) == 2
+    assert rig.state() == 'active'
+    rig.wait(lambda: diagnostics[-1].status[-1].level == b'\x00', 'health again', 30)
+
+
+def test_compressed(rig: Rig) -> None:
+    """Compressed transport, as image_transport names its topic."""
+    rig.start_node(parameters={'camera.transport': 'compressed'})
+    publisher = rig.node.create_publisher(
+        CompressedImage, '/camera/image_raw/compressed', RELIABLE
+    )
+    rig.wait(lambda: publisher.get_subscription_count() > 0, 'a listener')
+    results = rig.humans()
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    rgb[0, 0] = (4, 0, 0)
+    message = compressed(cv2.imencode('.png', rgb[..., ::-1])[1].tobytes(), 'png')
+    for _ in range(20):
+        publisher.publish(message)
+        rig.spin(0.2)
+        if results:
+            break
+    assert len(results[0].humans) == 4
+
+
+def test_nothing_is_built_without_listeners(rig: Rig) -> None:
+    """Only the topics that somebody listens to are built, though every frame is worked on."""
+    log = rig.folder / 'log'
+    rig.start_node(env={stand_in.LOG: str(log)})
+    camera = rig.camera()
+    camera.send()
+    rig.wait(lambda: log.exists() and 'batch' in log.read_text(), 'a frame worked on')
+    rig.spin(0.3)
+    assert 'built' not in log.read_text()
+    poses = rig.collect(PoseArray, '/mahmr/camera/poses')
+    rig.exchange(camera, poses)
+    built = {line for line in log.read_text().splitlines() if line.startswith('built')}
+    assert built == {'built poses'}
+
+
+def test_camera_info_beside_remapped_pictures(rig: Rig) -> None:
+    """Where the pictures are remapped, the calibration is looked for beside them."""
+    rig.start_node(remap={'camera/image_raw': '/left/image_rect'})
+    rig.camera('left', suffix='image_rect')
+    rig.wait(lambda: rig.node.count_subscribers('/left/camera_info') > 0, 'a listener beside')

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from ros_tools import RELIABLE, Rig
+from sensor_msgs.msg import CameraInfo, Image
+
+PROGRAM = ['-m', 'mahmr_node.video_camera']
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder of 4 pictures, each of its own brightness."""
+    folder = tmp_path / 'pictures'
+    folder.mkdir()
+    for i in range(4):
+        cv2.imwrite(str(folder / f'{i}.png'), np.full((48, 64, 3), 50 * i, np.uint8))
+    return folder
+
+
+def listen(rig: Rig) -> tuple[list[Image], list[CameraInfo]]:
+    images: list[Image] = []
+    infos: list[CameraInfo] = []
+    rig.node.create_subscription(Image, '/cam/image_raw', images.append, RELIABLE)
+    rig.node.create_subscription(CameraInfo, '/cam/camera_info', infos.append, RELIABLE)
+    return images, infos
+
+
+def test_plays_a_folder_once(rig: Rig, folder: Path) -> None:
+    """Every picture once and in order, with a calibration of the same stamp; then it ends."""
+    images, infos = listen(rig)
+    process = rig.start(
+        PROGRAM,
+        {
+            'file': folder,
+            'name': 'cam',
+            'loop': False,
+            'wait_for_listener': True,
+            'rate_hz': 20.0,
+            'horizontal_fov_deg': 90.0,
+            'frame_id': 'lens',
+        },
+    )
+    rig.wait(lambda: len(images) == 4, 'four pictures')
+    assert process.wait() == 0
+    assert [image.data[0] for image in images] == [0, 50, 100, 150]
+    assert {image.header.frame_id for image in images} == {'lens'}
+    rig.wait(lambda: len(infos) == 4, 'four calibrations')
+    assert [i.header for i in infos] == [i.header for i in images]
+    assert infos[0].k[0] == pytest.approx(32 / math.tan(math.pi / 4))
+    stamps = [i.header.stamp.sec + 1e-9 * i.header.stamp.nanosec for i in images]
+    assert stamps[-1] - stamps[0] == pytest.approx(3 / 20, abs=0.1)
+
+
+def test_loops_a_video(rig: Rig, tmp_path: Path) -> None:
+    """A video begins again; an unknown lens is told as zeros."""
+    path = tmp_path / 'video.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, (64, 48))
+    for i in range(3):
+        writer.write(np.full((48, 64, 3), 60 * i, np.uint8))
+    writer.release()
+    images, infos = listen(rig)
+    rig.start(PROGRAM, {'file': path, 'name': 'cam'})
+    rig.wait(lambda: len(images) >= 7, 'more pictures than the video has')
+    rig.wait(lambda: infos, 'a calibration')
+    assert infos[0].k[0] == 0
+
+
+@pytest.mark.parametrize('name', ['missing.mp4', 'text.mp4', 'empty'])
+def test_bad_file(rig: Rig, tmp_path: Path, name: str) -> None:
+    """What cannot be played is named in one sentence, with an exit code."""
+    (tmp_path / 'text.mp4').write_text('this is no video')
+    (tmp_path / 'empty').mkdir()
+    process = rig.start(PROGRAM, {'file': tmp_path / name})
+    assert process.wait() == 2
+    assert name in process.output
+    assert 'Traceback' not in process.output
+    rig._processes.remove(process)
