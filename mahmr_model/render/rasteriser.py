@@ -80,7 +80,7 @@ def rasterise(points_m: Tensor, faces: Tensor, lens: Camera | Orthographic) -> V
     conversion using 2D homogeneous coordinates", 1997): triangles that reach behind the camera
     need no clipping. Each row of each triangle is solved for the pixels within, so that the cost
     is that of the covered pixels and not of bounding boxes. Neighbours compute their common edge
-    from the same products, hence no cracks.
+    from the same products, so no crack opens between them.
     """
     edges, solid = _edge_functions(_homogeneous_px(points_m.double(), lens)[faces])
     planes = torch.stack([(edges * points_m.double()[faces, 2:]).sum(1), edges.sum(1)])
@@ -117,7 +117,13 @@ def _homogeneous_px(points_m: Tensor, lens: Camera | Orthographic) -> Tensor:
 
 def _edge_functions(corners: Tensor) -> tuple[Tensor, Tensor]:
     """Return `Visible.edges` of corners (F, 3, 3), turned positive inside; and (F,) has area."""
-    edges = torch.linalg.cross(corners[:, [1, 2, 0]], corners[:, [2, 0, 1]])
+    x, y, w = corners[:, [1, 2, 0]].unbind(2)
+    other_x, other_y, other_w = corners[:, [2, 0, 1]].unbind(2)
+    # The cross product, each product rounded by itself: torch.linalg.cross fuses them, and then
+    # a × b is not exactly -(b × a), which opens cracks where pixel centres lie on an edge.
+    edges = torch.stack(
+        [y * other_w - w * other_y, w * other_x - x * other_w, x * other_y - y * other_x], 2
+    )
     determinant = (corners[:, 0] * edges[:, 0]).sum(1)
     solid = (determinant.abs() > 1e-12) & determinant.isfinite()
     return edges * determinant.sign()[:, None, None], solid

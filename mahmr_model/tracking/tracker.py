@@ -26,8 +26,8 @@ class TrackerConfig:
     """Error allowed across the line of sight: half a metre, about the breadth of a body."""
     along_m: float = 0.5
     """Error allowed along the line of sight, to which `along_per_m` adds."""
-    along_per_m: float = 0.2
-    """The same for each metre of distance: depth from one picture errs in proportion to it."""
+    along_per_m: float = 0.3
+    """The same for each metre of distance: depth from one picture errs by a tenth, times three."""
     box_weight: float = 0.5
     """What boxes without overlap cost, where the whole allowed distance costs 1."""
     smoothing_s: float = 0.25
