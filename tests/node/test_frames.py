@@ -38,7 +38,7 @@ def test_only_the_newest_frame(rig: Rig) -> None:
         if now >= started + sent / RATE_HZ:
             camera.send()
             sent += 1
-        if sent == len(answered) * RATE_HZ:
+        if sent > len(answered) * RATE_HZ:
             before = time.monotonic()
             assert rig.set(confidence_threshold=0.4).successful
             answered.append(time.monotonic() - before)
@@ -50,7 +50,7 @@ def test_only_the_newest_frame(rig: Rig) -> None:
             ages.append(age_ns * 1e-9)
     assert len(ages) > 0.6 * SECONDS / DELAY_S
     assert np.quantile(ages, 0.9) < DELAY_S + 2 / RATE_HZ
-    assert min(answered) < 0.1
+    assert np.median(answered) < 0.1
     rig.spin(1.5)
     counts = values(diagnostics, 'camera')
     received, dropped = int(counts['frames received']), int(counts['frames dropped'])
@@ -91,7 +91,10 @@ def test_two_cameras_one_stalled(rig: Rig) -> None:
 
 def test_fault_of_one_camera_spares_the_other(rig: Rig) -> None:
     """A picture that breaks the batch is found out; the other camera's gets through."""
-    rig.start_node(parameters={'cameras': '[left, right]'}, env={stand_in.DELAY_S: '0.3'})
+    process = rig.start_node(
+        parameters={'cameras': '[left, right]'}, env={stand_in.DELAY_S: '0.3'}
+    )
+    process.may_show_tracebacks = True
     left, right = rig.camera('left'), rig.camera('right')
     results = {name: rig.humans(name) for name in ('left', 'right')}
     rig.exchange(left, results['left'])

@@ -8,7 +8,7 @@ from mahmr_msgs.msg import HumanArray
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
-from ros_tools import BEST_EFFORT, compressed, message_stamp, RELIABLE, Rig
+from ros_tools import BEST_EFFORT, Camera, compressed, message_stamp, RELIABLE, Rig
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 import stand_in
 from visualization_msgs.msg import Marker, MarkerArray
@@ -38,7 +38,7 @@ def test_headers_and_contents(rig: Rig) -> None:
     assert {m.header.frame_id for m in last['markers'].markers} == {'optical'}
 
     humans = last['humans']
-    assert [human.id for human in humans.humans] == [0, 1, 2]
+    assert [human.id for human in humans.humans] == [1, 2, 3]
     assert (humans.image_width, humans.image_height) == (64, 48)
     assert humans.untrained
     assert list(humans.faces) == list(stand_in.FACES.reshape(-1))
@@ -93,7 +93,7 @@ def test_markers(rig: Rig) -> None:
             assert 0.9 < marker.lifetime.sec + 1e-9 * marker.lifetime.nanosec < 60
             assert marker.type == Marker.TEXT_VIEW_FACING or len(marker.points) > 0
             assert all(math.isfinite(c) for p in marker.points for c in (p.x, p.y, p.z))
-        assert '1.60 m tall, 4.3 m UNTRAINED' in [m for m in shown if m.text][0].text
+        assert '1.60 m tall, 4.3 m UNTRAINED' in next(m for m in shown if m.text).text
         colours.append([(m.color.r, m.color.g, m.color.b) for m in meshes])
     assert len(set(colours[0])) == 3, 'people of one colour'
     assert colours[1] == colours[0][:2], 'a person changed colour'
@@ -146,28 +146,31 @@ def test_known_camera(rig: Rig) -> None:
 @pytest.mark.parametrize('first', ['node', 'camera'])
 def test_quality_of_service(rig: Rig, qos: QoSProfile, first: str) -> None:
     """Reliable and best-effort cameras both work, whichever side starts first."""
-    rig.start_node(active=False)
-    results_of = rig.humans
-    assert rig.change_state(1)
     if first == 'node':
-        assert rig.change_state(3)
+        rig.start_node()
         rig.wait(lambda: rig.node.count_subscribers('/camera/image_raw') > 0, 'a listener')
-        camera = rig.camera(qos=qos)
+        camera = Camera(rig, 'camera', qos)
     else:
-        publisher = rig.node.create_publisher(Image, '/camera/image_raw', qos)
-        rig.node.destroy_publisher(publisher)
-        camera_first = rig.node.create_publisher(Image, '/camera/image_raw', qos)
-        assert rig.change_state(3)
-        rig.wait(lambda: camera_first.get_subscription_count() > 0, 'a listener')
-        rig.node.destroy_publisher(camera_first)
-        camera = rig.camera(qos=qos)
-    results = results_of()
+        camera = Camera(rig, 'camera', qos)
+        rig.start_node()
+    camera.wait_for_listener()
+    results = rig.humans()
     assert len(rig.exchange(camera, results, people=2).humans) == 2
-    offered = rig.node.get_subscriptions_info_by_topic('/camera/image_raw')
-    assert [s.qos_profile.reliability for s in offered] == [qos.reliability]
+    there = rig.node.get_subscriptions_info_by_topic('/camera/image_raw')
+    assert [s.qos_profile.reliability for s in there] == [qos.reliability]
 
 
-def test_full_hd_ready_pictures_get_through(rig: Rig) -> None:
+def test_quality_of_service_changes(rig: Rig) -> None:
+    """A camera that comes back with another reliability is heard again."""
+    rig.start_node()
+    results = rig.humans()
+    for people, qos in enumerate((RELIABLE, BEST_EFFORT, RELIABLE), start=1):
+        camera = rig.camera(qos=qos)
+        assert len(rig.exchange(camera, results, people=people).humans) == people
+        rig.node.destroy_publisher(camera.images)
+
+
+def test_raw_720p_gets_through(rig: Rig) -> None:
     """Raw 720p pictures (2.76 MB) of a reliable camera all arrive with default settings."""
     rig.start_node()
     camera = rig.camera()
@@ -183,6 +186,7 @@ def test_full_hd_ready_pictures_get_through(rig: Rig) -> None:
 def test_encodings_and_faults(rig: Rig) -> None:
     """A picture that cannot be read, or breaks the network, costs that frame and no more."""
     process = rig.start_node()
+    process.may_show_tracebacks = True
     camera = rig.camera()
     results = rig.humans()
     diagnostics = rig.diagnostics()
@@ -206,7 +210,12 @@ def test_encodings_and_faults(rig: Rig) -> None:
         wait_for_error(text)
         assert len(rig.exchange(camera, results, people=2).humans) == 2
     assert rig.state() == 'active'
-    rig.wait(lambda: diagnostics[-1].status[-1].level == b'\x00', 'health again', 30)
+
+    def healthy() -> bool:
+        rig.exchange(camera, results)
+        return diagnostics[-1].status[-1].level == b'\x00'
+
+    rig.wait(healthy, 'health again', 30)
 
 
 def test_compressed(rig: Rig) -> None:
