@@ -29,6 +29,7 @@ Check = Callable[[Mapping[str, np.ndarray], Mapping[str, Any]], Errors]
 LAYOUTS = {
     'total': 'check_train',
     'out/pred_poses': 'check_network',
+    'relative_human/report': 'check_metrics',
 }
 """An array that only this layout has (the first that a file has counts), and who checks it."""
 
