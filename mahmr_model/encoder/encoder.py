@@ -30,8 +30,13 @@ class CoarsePass:
     """(N, C) a token of level 1 for each cell."""
     camera_tokens: Tensor
     """(B, C)."""
-    scale_map: Tensor
-    """(N, 2) in 0…1: a person is here; that person's size (diagonal of the box over S)."""
+    scale_logits: Tensor
+    """(N, 2) the scale map before the sigmoid."""
+
+    @property
+    def scale_map(self) -> Tensor:
+        """(N, 2) in 0…1: a person is here; that person's size (diagonal of the box over S)."""
+        return self.scale_logits.sigmoid()
 
 
 class ImageEncoder(nn.Module):
@@ -115,8 +120,8 @@ class ImageEncoder(nn.Module):
         x = prepend(self.encoder_cr_token.expand(len(images), -1), features, cells.lengths)
         x = self.encoder.run_coarse(x, lengths)
         camera_tokens, features = without_first(x, lengths)
-        scale_map = self.scale_head(self.enc_inter_norm(features)).sigmoid()
-        return CoarsePass(cells, features, camera_tokens, scale_map)
+        scale_logits = self.scale_head(self.enc_inter_norm(features))
+        return CoarsePass(cells, features, camera_tokens, scale_logits)
 
     def select(self, coarse: CoarsePass, scale_map: Tensor | None = None) -> Selection:
         """Choose the level of every cell, by the predicted map or by one that takes its place."""

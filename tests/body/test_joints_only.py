@@ -1,0 +1,21 @@
+"""The layer of joints alone against the layer of the whole mesh."""
+
+from pathlib import Path
+
+import torch
+
+from mahmr_model.body.data import load_body
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.geometry.rotations import rotation_from_axis_angle
+
+
+def test_joints_alone_are_the_joints_of_the_mesh(random_body_folder: Path) -> None:
+    layer = BodyLayer(load_body(random_body_folder), kid=True)
+    small = layer.joints_only()
+    torch.manual_seed(0)
+    rotations = rotation_from_axis_angle(torch.randn(5, 24, 3))
+    betas = torch.randn(5, 11)
+    whole, alone = layer(rotations, betas), small(rotations, betas)
+    torch.testing.assert_close(alone.joints, whole.joints, rtol=1e-5, atol=1e-5)
+    assert alone.vertices.shape == (5, 45, 3)
+    assert layer(rotations, betas).vertices.shape == (5, 6890, 3)  # the layer itself is as before

@@ -1,0 +1,1 @@
+"""The losses of MA-HMR: `losses.py` lists them, one function each."""

@@ -1,0 +1,28 @@
+"""Boxes as the losses and the matcher compare them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def corners(boxes_cxcywh: Tensor) -> Tensor:
+    """Return (left, top, right, bottom) of boxes (..., 4) given by centre and size."""
+    centre, size = boxes_cxcywh.split(2, dim=-1)
+    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+
+
+def generalised_iou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
+    """Return the generalised IoU (arXiv 1902.09630) of boxes that broadcast, (..., 4) → (...)."""
+    inner = (
+        torch.minimum(a_xyxy[..., 2:], b_xyxy[..., 2:])
+        - torch.maximum(a_xyxy[..., :2], b_xyxy[..., :2])
+    ).clamp(min=0)
+    hull = torch.maximum(a_xyxy[..., 2:], b_xyxy[..., 2:]) - torch.minimum(
+        a_xyxy[..., :2], b_xyxy[..., :2]
+    )
+    intersection = inner.prod(-1)
+    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a_xyxy, b_xyxy)]
+    union = areas[0] + areas[1] - intersection
+    hull_area = hull.prod(-1)
+    return intersection / union - (hull_area - union) / hull_area

@@ -1,0 +1,180 @@
+"""
+Every loss of MA-HMR, one function each, and how they are put together.
+
+`PERSON_LOSSES` and `PAIR_LOSSES` name those that compare matched people; to add or change a loss,
+do it there and give it a weight in the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+import torch.nn.functional as functional
+
+from training.losses.boxes import corners, generalised_iou
+from training.losses.depth import inverse_depth, relative_metric, relative_order
+from training.people import Match, Pairs, QueryPeople
+from training.target import Target
+
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+SHAPE_WEIGHTS = (2.56, 1.28, 0.64, 0.64, 0.32, 0.32, 0.32, 0.32, 0.32, 0.32, 10.0)
+FOV_TOO_LARGE = 3.0
+"""Weight of a field of view that is estimated too large; 1 where it is too small."""
+
+
+def boxes(pairs: Pairs, input_size: int) -> Tensor:
+    """Return the L1 distance of each person's box, summed over its four numbers."""
+    return (pairs.predicted.boxes_cxcywh_norm - pairs.boxes_cxcywh_norm).abs().sum(-1)
+
+
+def giou(pairs: Pairs, input_size: int) -> Tensor:
+    """Return 1 − GIoU of each person's box."""
+    ours = corners(pairs.predicted.boxes_cxcywh_norm)
+    return 1 - generalised_iou(ours, corners(pairs.boxes_cxcywh_norm))
+
+
+def poses(pairs: Pairs, input_size: int) -> Tensor:
+    """Return the mean L1 distance of each person's 72 axis-angle numbers."""
+    return (pairs.predicted.pose_axis_angle - pairs.pose_axis_angle).abs().mean(-1)
+
+
+def betas(pairs: Pairs, input_size: int) -> Tensor:
+    """Return the mean weighted L1 distance of each person's shape."""
+    difference = (pairs.predicted.betas - pairs.betas).abs()
+    weights = difference.new_tensor(SHAPE_WEIGHTS[: difference.shape[1]])
+    return (difference * weights).mean(-1)
+
+
+def j3ds(pairs: Pairs, input_size: int) -> Tensor:
+    """Return the mean L1 distance of each person's 45 joints relative to the root, metres."""
+    ours, true = (
+        joints - joints[:, :1]
+        for joints in (pairs.predicted.joints_camera_m, pairs.joints_camera_m)
+    )
+    return (ours - true).abs().mean((-2, -1))
+
+
+def j2ds(pairs: Pairs, input_size: int) -> Tensor:
+    """Return the mean L1 distance of each person's 45 joints in the picture, relative to S."""
+    difference = (pairs.predicted.joints_px - pairs.joints_px).abs() / input_size
+    return (difference * pairs.joints_mask).mean((-2, -1))
+
+
+def depths(pairs: Pairs, input_size: int) -> Tensor:
+    """Return the difference of each person's inverse depth."""
+    return inverse_depth(pairs)
+
+
+@dataclass(frozen=True)
+class PersonLoss:
+    """A loss that every matched person has a value of; their sum is divided by N."""
+
+    value: Callable[[Pairs, int], Tensor]
+    needs_3d: bool
+    """Whether it counts people of `valid_3d` pictures alone."""
+
+
+PERSON_LOSSES = {
+    'boxes': PersonLoss(boxes, needs_3d=False),
+    'giou': PersonLoss(giou, needs_3d=False),
+    'poses': PersonLoss(poses, needs_3d=True),
+    'betas': PersonLoss(betas, needs_3d=True),
+    'j3ds': PersonLoss(j3ds, needs_3d=True),
+    'j2ds': PersonLoss(j2ds, needs_3d=False),
+    'depths': PersonLoss(depths, needs_3d=True),
+}
+PAIR_LOSSES = {'depths_mt': relative_metric, 'depths_re': relative_order}
+"""Losses on every two people of a picture that has depths; the mean over the batch."""
+
+
+def confidence(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the focal loss (arXiv 1708.02002) of each logit against 0 or 1."""
+    p = logits.sigmoid()
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction='none')
+    right = p * labels + (1 - p) * (1 - labels)
+    alpha = FOCAL_ALPHA * labels + (1 - FOCAL_ALPHA) * (1 - labels)
+    return alpha * (1 - right) ** FOCAL_GAMMA * cross_entropy
+
+
+def confs(people: QueryPeople, targets: Sequence[Target], match: Match) -> Tensor:
+    """
+    Return the mean confidence loss.
+
+    It counts all queries of pictures in which everybody is labelled, and only the matched ones of
+    others, where a query that found somebody without a label is not wrong.
+    """
+    labels = torch.zeros_like(people.confidence_logits)
+    labels[match.picture, match.query] = 1
+    complete = torch.tensor([t.detect_all_people for t in targets], device=labels.device)
+    counted = complete[:, None] | labels.bool()
+    return _mean(confidence(people.confidence_logits, labels)[counted])
+
+
+def map_losses(scale_logits: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+    """
+    Return `map_confs` and `map_scales` of the scale map (N, 2) before the sigmoid.
+
+    Presence counts in all cells of pictures in which everybody is labelled, and in those of
+    people of others; sizes count where people are.
+    """
+    true = torch.cat([target.scale_map for target in targets])
+    labels = true[:, 0]
+    present = labels > 0.5
+    complete = torch.cat(
+        [torch.full_like(t.scale_map[:, 0], t.detect_all_people).bool() for t in targets]
+    )
+    sizes = (scale_logits[:, 1].float().sigmoid() - true[:, 1]).abs()[present].sum()
+    return {
+        'map_confs': _mean(confidence(scale_logits[:, 0].float(), labels)[complete | present]),
+        'map_scales': sizes / present.sum().clamp(min=1),
+    }
+
+
+def fov(fov_rad: Tensor, targets: Sequence[Target]) -> Tensor:
+    """
+    Return the weighted squared error of the vertical field of view (B,), summed over pictures.
+
+    Summed, as published: its weight grows with the batch.
+    """
+    focal = torch.stack([target.focal_px[0] for target in targets])
+    heights = focal.new_tensor([target.size_hw[0] for target in targets])
+    true = 2 * (heights / (2 * focal)).atan()
+    weights = torch.where(fov_rad > true, FOV_TOO_LARGE, 1.0)
+    return (weights * (fov_rad - true) ** 2).sum()
+
+
+def matched_losses(
+    pairs: Pairs, names: Sequence[str], counts: PeopleCounts, input_size: int, groups: int = 1
+) -> dict[str, Tensor]:
+    """
+    Return the named losses on matched people.
+
+    Sums over people are divided by how many people of the whole batch have the label, times the
+    denoising groups in which each of them occurs.
+    """
+    losses: dict[str, Tensor] = {}
+    with_3d = pairs.where(pairs.valid_3d)
+    for name in names:
+        if name in PERSON_LOSSES:
+            loss = PERSON_LOSSES[name]
+            people, count = (with_3d, counts.with_3d) if loss.needs_3d else (pairs, counts.all)
+            losses[name] = loss.value(people, input_size).sum() / (count * groups)
+        elif name in PAIR_LOSSES:
+            losses[name] = _mean(PAIR_LOSSES[name](with_3d))
+    return losses
+
+
+@dataclass(frozen=True)
+class PeopleCounts:
+    """N: the labelled people of a batch, averaged over processes, at least 1."""
+
+    all: float
+    with_3d: float
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Return the mean, or 0 (that still has a gradient path) of nothing."""
+    return values.sum() / max(values.numel(), 1)
