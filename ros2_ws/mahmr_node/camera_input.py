@@ -52,8 +52,8 @@ class CameraInput:
         self._undistort = Undistorter()
         image_topic = node.resolve_topic_name(camera.image_topic)
         part = image_topic.rpartition('/')[2]
-        self._rectified = camera.rectified == 'yes' or (
-            camera.rectified == 'auto' and 'rect' in part
+        self._rectified = camera.rectification == 'rectified' or (
+            camera.rectification == 'auto' and 'rect' in part
         )
         image_type = Image
         if camera.transport == 'compressed':

@@ -180,7 +180,7 @@ class CameraSettings:
     image_topic: str
     camera_info_topic: str
     transport: str
-    rectified: str
+    rectification: str
 
 
 def camera_parameters(name: str) -> tuple[Spec, ...]:
@@ -206,12 +206,12 @@ def camera_parameters(name: str) -> tuple[Spec, ...]:
             choices=('raw', 'compressed'),
         ),
         Spec(
-            f'{name}.rectified',
+            f'{name}.rectification',
             'auto',
             'Whether the pictures are rectified (P of camera_info is their lens) or raw (K and '
             'D); auto: rectified where the last part of the topic has "rect" in it.',
             read_only=True,
-            choices=('auto', 'yes', 'no'),
+            choices=('auto', 'raw', 'rectified'),
         ),
     )
 

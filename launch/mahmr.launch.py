@@ -1,0 +1,97 @@
+"""
+Start the node, and what one looks at it with.
+
+ros2 launch mahmr mahmr.launch.py video:=street.mp4 rviz:=true
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
+from launch.conditions import IfCondition
+from launch.events import matches_action
+from launch.substitutions import LaunchConfiguration, PythonExpression
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from lifecycle_msgs.msg import Transition
+
+# This file lies in share/mahmr/launch of an installation or in launch of the sources; config and
+# rviz are beside that folder in both.
+SHARE = Path(__file__).resolve().parent.parent
+
+ARGUMENTS = {
+    'params_file': (str(SHARE / 'config' / 'mahmr.yaml'), 'YAML file of the parameters.'),
+    'name': ('mahmr', 'Name of the node; its topics are below this name.'),
+    'namespace': ('', 'Namespace of the node and its cameras.'),
+    'autostart': ('true', 'Configure and activate the node; false leaves it unconfigured.'),
+    'video': ('', 'Video file or folder of pictures to play as the camera; empty: none.'),
+    'video_fov_deg': ('0.0', "Horizontal angle of the video's lens in degrees; 0: not known."),
+    'rviz': ('false', 'Open RViz with the people in it.'),
+    'rviz_config': (str(SHARE / 'rviz' / 'mahmr.rviz'), 'Configuration of RViz.'),
+    'use_sim_time': ('false', 'Take the time from /clock, as for a bag that is played.'),
+    'log_level': ('info', 'What the node logs: debug, info, warn, error or fatal.'),
+}
+
+
+def generate_launch_description():
+    """Describe the processes and the node's way to `active`."""
+    value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
+    sim_time = {'use_sim_time': ParameterValue(value['use_sim_time'], value_type=bool)}
+    node = LifecycleNode(
+        package='mahmr',
+        executable='mahmr_node',
+        name=value['name'],
+        namespace=value['namespace'],
+        parameters=[value['params_file'], sim_time],
+        arguments=['--ros-args', '--log-level', value['log_level']],
+        output='screen',
+    )
+
+    def change_to(transition_id):
+        return ChangeState(
+            lifecycle_node_matcher=matches_action(node), transition_id=transition_id
+        )
+
+    # Only on the way up: a node that somebody deactivates later stays inactive.
+    activate_when_configured = RegisterEventHandler(
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state='configuring',
+            goal_state='inactive',
+            entities=[EmitEvent(event=change_to(Transition.TRANSITION_ACTIVATE))],
+        ),
+        condition=IfCondition(value['autostart']),
+    )
+    configure = EmitEvent(
+        event=change_to(Transition.TRANSITION_CONFIGURE),
+        condition=IfCondition(value['autostart']),
+    )
+    video = Node(
+        package='mahmr',
+        executable='video_camera',
+        namespace=value['namespace'],
+        parameters=[
+            {
+                'file': ParameterValue(value['video'], value_type=str),
+                'horizontal_fov_deg': ParameterValue(value['video_fov_deg'], value_type=float),
+            }
+        ],
+        output='screen',
+        condition=IfCondition(PythonExpression(['"', value['video'], '" != ""'])),
+    )
+    rviz = Node(
+        package='rviz2',
+        executable='rviz2',
+        namespace=value['namespace'],
+        arguments=['-d', value['rviz_config']],
+        parameters=[sim_time],
+        condition=IfCondition(value['rviz']),
+    )
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    # The handler stands before the event that leads to it.
+    return LaunchDescription([*arguments, activate_when_configured, node, configure, video, rviz])
