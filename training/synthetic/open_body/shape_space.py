@@ -65,19 +65,20 @@ def _principal_axes(centred_m: Array) -> Array:
     axes = _first_axes(rows, SHAPES)
     axes *= (rows @ axes.T).std(0)[:, None]
     stacked = axes.T.reshape(*centred_m.shape[1:], SHAPES)
-    # Sign: more along an axis is a larger body, so that no run turns an axis round.
-    template_free = np.sign((stacked[:, 1] ** 3).sum(0))
-    return stacked * template_free
+    # Sign: more along an axis lifts the head more than it drops the feet, whatever the run.
+    signs: Array = np.sign((stacked[:, 1] ** 3).sum(0))
+    return stacked * signs
 
 
 def _first_axes(rows: Array, count: int) -> Array:
     """Return the first right singular vectors (count, D) of `rows` (B, D), by the smaller side."""
-    values, vectors = np.linalg.eigh(rows @ rows.T)
+    vectors = np.linalg.eigh(rows @ rows.T)[1]
     axes: Array = vectors[:, ::-1][:, :count].T @ rows
     return axes / np.linalg.norm(axes, axis=1, keepdims=True)
 
 
 def _solve(axes_m: Array, offsets_m: Array) -> Array:
     flat = axes_m.reshape(-1, axes_m.shape[2])
-    betas: Array = np.linalg.lstsq(flat, offsets_m.reshape(len(offsets_m), -1).T, rcond=None)[0].T
+    rows = offsets_m.reshape(len(offsets_m), -1)
+    betas: Array = np.linalg.solve(flat.T @ flat, flat.T @ rows.T).T.astype(np.float64)
     return betas

@@ -28,24 +28,13 @@ _LIMB_HEADS: dict[str, tuple[str, ...]] = {
     'hand': ('finger2-1', 'finger3-1', 'finger4-1', 'finger5-1'),
 }
 # Each joint moves what these bones move, and what hangs on them up to the next joint's bones.
-_TRUNK_STARTS: dict[str, tuple[str, ...]] = {
-    'pelvis': ('root',),
-    'spine1': ('spine04',),
-    'spine2': ('spine02',),
-    'spine3': ('spine01',),
-    'neck': ('neck01',),
-    'head': ('head',),
-}
-_LIMB_STARTS: dict[str, tuple[str, ...]] = {
-    **_LIMB_HEADS,
-    # The thumb stays with the palm: the hand's joint bends the four fingers.
-    'hand': ('finger2-1', 'finger3-1', 'finger4-1', 'finger5-1'),
-}
+# The thumb stays with the palm: the hand's joint bends the four fingers.
+_TRUNK_STARTS: dict[str, tuple[str, ...]] = {**_TRUNK_HEADS, 'pelvis': ('root',)}
 
 
 def joints_m(heads_m: Array, rig: Rig) -> Array:
     """Return SMPL's joints (B, 24, 3) from the bones' heads (B, bones, 3)."""
-    bones = [_bones(name, _TRUNK_HEADS, _LIMB_HEADS) for name in SMPL_JOINT_NAMES]
+    bones = [_bones(name, _TRUNK_HEADS) for name in SMPL_JOINT_NAMES]
     return np.stack([heads_m[:, [rig.index(b) for b in g]].mean(1) for g in bones], axis=1)
 
 
@@ -54,7 +43,7 @@ def merged_weights(rig: Rig) -> Array:
     starts = {
         bone: joint
         for joint, name in enumerate(SMPL_JOINT_NAMES)
-        for bone in _bones(name, _TRUNK_STARTS, _LIMB_STARTS)
+        for bone in _bones(name, _TRUNK_STARTS)
     }
     owner: list[int] = []
     for name, parent in zip(rig.names, rig.parents, strict=True):
@@ -66,10 +55,8 @@ def merged_weights(rig: Rig) -> Array:
     return normalised
 
 
-def _bones(
-    joint: str, trunk: dict[str, tuple[str, ...]], limb: dict[str, tuple[str, ...]]
-) -> tuple[str, ...]:
+def _bones(joint: str, trunk: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     side, _, part = joint.partition('_')
     if not part:
         return trunk[joint]
-    return tuple(f'{bone}.{side[0].upper()}' for bone in limb[part])
+    return tuple(f'{bone}.{side[0].upper()}' for bone in _LIMB_HEADS[part])

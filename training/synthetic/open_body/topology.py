@@ -123,8 +123,7 @@ def _boundary_loops(quads: Indices) -> list[Indices]:
 def _seam(vertices_m: Array, loop: Indices) -> Indices:
     """Sew the upper lip to the lower from the middle to each corner, both sides alike."""
     x, y = vertices_m[loop, 0], vertices_m[loop, 1]
-    middle = np.flatnonzero(np.abs(x) < 1e-6)
-    top, bottom = sorted(middle, key=lambda i: -y[i])
+    top, bottom = sorted(np.flatnonzero(np.abs(x) < 1e-6).tolist(), key=lambda i: -y[i])
     triangles: list[tuple[int, int, int]] = []
     for step in (1, -1):
         upper, lower = top, bottom
