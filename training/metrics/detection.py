@@ -1,0 +1,44 @@
+"""How many people were found: precision, recall and F1 as published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Counts over pictures; every one is of people."""
+
+    people: int
+    """What precision and recall are taken of: the truth, but see `relative_human`."""
+    missed: int
+    false_positives: int
+
+    @classmethod
+    def sum(cls, pictures: Iterable[Detections]) -> Detections:
+        """Add up the counts of many pictures."""
+        people = missed = false_positives = 0
+        for picture in pictures:
+            people += picture.people
+            missed += picture.missed
+            false_positives += picture.false_positives
+        return cls(people, missed, false_positives)
+
+    def precision_recall_f1(self) -> tuple[float, float, float]:
+        """
+        Return the three, each rounded to two digits as published; 0 where there is no such share.
+
+        With tp = people − missed: tp / (tp + fp), tp / (tp + missed), tp / (tp + (fp + missed)/2).
+        F1 comes from the counts, not from the rounded other two.
+        """
+        found, wrong, missed = self.people - self.missed, self.false_positives, self.missed
+        return (
+            _rounded_share(found, wrong),
+            _rounded_share(found, missed),
+            _rounded_share(found, (wrong + missed) / 2),
+        )
+
+
+def _rounded_share(part: float, rest: float) -> float:
+    return round(part / (part + rest), 2) if part + rest > 0 else 0.0
