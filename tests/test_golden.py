@@ -31,6 +31,12 @@ def test_training_step_gives_the_published_numbers(name: str) -> None:
     assert {k: e for k, e in errors.items() if not e <= 1} == {}
 
 
+def test_sample_pipeline_gives_the_published_numbers() -> None:
+    errors = dict(check_file(GOLDEN / 'augmentation.npz'))
+    assert len(errors) == 6 * 16
+    assert {k: e for k, e in errors.items() if not e <= 1} == {}
+
+
 def test_check_command_tells_a_wrong_number(tmp_path: Path) -> None:
     with np.load(GOLDEN / 'network_two_levels.npz') as file:
         arrays = {name: file[name] for name in file.files}

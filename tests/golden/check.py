@@ -30,6 +30,7 @@ LAYOUTS = {
     'total': 'check_train',
     'out/pred_poses': 'check_network',
     'relative_human/report': 'check_metrics',
+    'raw/poses': 'check_augmentation',
 }
 """An array that only this layout has (the first that a file has counts), and who checks it."""
 

@@ -1,0 +1,1 @@
+"""From published annotations to training samples; see `dataset` for the way in."""

@@ -1,0 +1,113 @@
+"""
+Bodies in the workers: joints for every draw, the mesh once, as one matrix product.
+
+Nothing here needs gradients or a module, so the mesh is computed in a layout of its own: all x,
+then all y, then all z, in which shape, pose correctives, skinning, projection and midpoints are
+products and slices of contiguous memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from smplx.lbs import batch_rigid_transform
+import torch
+from torch import Tensor
+
+from mahmr_model.body.data import BodyData, Gender, load_body
+from mahmr_model.body.layer import BodyLayer
+
+GENDERS: tuple[Gender, ...] = ('neutral', 'male', 'female')
+
+
+class WorkerBody:
+    """A body of one gender, with as many shape parameters as its files allow (10 or 11)."""
+
+    def __init__(self, data: BodyData) -> None:
+        self._layer = BodyLayer(data, kid=data.kid_template is not None)
+        self._joints = self._layer.joints_only()
+        vertices = len(data.v_template)
+        # One row a coefficient: the template, the shapes, the pose correctives (Loper et al.
+        # 2015, equations 2, 8 and 9); one column a coordinate, x of all vertices first.
+        self._basis = torch.cat(
+            [
+                self._layer.v_template.T.reshape(1, -1),
+                self._layer.shapedirs.permute(2, 1, 0).flatten(1),
+                self._layer.posedirs.unflatten(1, (vertices, 3)).transpose(1, 2).flatten(1),
+            ]
+        ).contiguous()
+        regressor = self._layer.joint_regressor
+        self._joint_template = regressor @ self._layer.v_template
+        self._joint_shapes = torch.einsum('jv,vcs->sjc', regressor, self._layer.shapedirs).flatten(
+            1
+        )
+        self._weights = self._layer.skin_weights.T.contiguous()
+        self.faces = self._layer.faces
+
+    @property
+    def shape_count(self) -> int:
+        """10, or 11 where the files have a child template."""
+        return self._layer.shape_count
+
+    def joints(self, rotations: Tensor, betas: Tensor) -> Tensor:
+        """Return 45 joints (P, 45, 3) in body space from rotations (P, 24, 3, 3)."""
+        return self._joints(rotations, betas).joints
+
+    def heights(self, betas: Tensor) -> Tensor:
+        """Return statures (P,) in metres at zero pose."""
+        return self._layer.heights(betas)
+
+    def mesh(self, rotations: Tensor, betas: Tensor) -> Tensor:
+        """Return vertices (P, 3, V) in body space, one row a coordinate."""
+        count = len(betas)
+        feature = (rotations[:, 1:] - torch.eye(3)).flatten(1)
+        coefficients = torch.cat([torch.ones(count, 1), betas, feature], dim=1)
+        still = (coefficients @ self._basis).view(count, 3, -1)
+        rest = self._joint_template + (betas @ self._joint_shapes).view(count, -1, 3)
+        _, transforms = batch_rigid_transform(rotations, rest, self._layer.parents)
+        rows = transforms[:, :, :3].permute(0, 2, 3, 1).reshape(-1, rotations.shape[1])
+        blend = (rows @ self._weights).view(count, 3, 4, -1)
+        x, y, z = still[:, None, 0], still[:, None, 1], still[:, None, 2]
+        return blend[:, :, 0] * x + blend[:, :, 1] * y + (blend[:, :, 2] * z + blend[:, :, 3])
+
+
+class WorkerBodies:
+    """The bodies of all genders that are needed; people of a picture are posed by gender."""
+
+    def __init__(self, path: Path, genders: Iterable[Gender] = GENDERS) -> None:
+        """Load bodies from a folder in SMPL's layout or a single file; raises UserError."""
+        self._bodies = {gender: WorkerBody(load_body(path, gender)) for gender in genders}
+        first = next(iter(self._bodies.values()))
+        self.faces = first.faces
+        self.shape_count = min(body.shape_count for body in self._bodies.values())
+
+    def joints(self, rotations: Tensor, betas: Tensor, genders: Sequence[Gender]) -> Tensor:
+        """Return 45 joints (P, 45, 3) in body space."""
+        result = rotations.new_empty(len(genders), 45, 3)
+        for body, of in self._groups(genders):
+            result[of] = body.joints(rotations[of], betas[of])
+        return result
+
+    def meshes(self, rotations: Tensor, betas: Tensor, genders: Sequence[Gender]) -> Tensor:
+        """Return vertices (P, 3, V) in body space, one row a coordinate."""
+        parts = [(of, body.mesh(rotations[of], betas[of])) for body, of in self._groups(genders)]
+        if len(parts) == 1:
+            return parts[0][1]
+        result = rotations.new_empty(len(genders), *parts[0][1].shape[1:])
+        for of, mesh in parts:
+            result[of] = mesh
+        return result
+
+    def heights(self, betas: Tensor, genders: Sequence[Gender]) -> Tensor:
+        """Return statures (P,) in metres at zero pose."""
+        result = betas.new_empty(len(genders))
+        for body, of in self._groups(genders):
+            result[of] = body.heights(betas[of])
+        return result
+
+    def _groups(self, genders: Sequence[Gender]) -> list[tuple[WorkerBody, list[int]]]:
+        return [
+            (self._bodies[gender], [i for i, g in enumerate(genders) if g == gender])
+            for gender in dict.fromkeys(genders)
+        ]

@@ -1,0 +1,1 @@
+"""What turns the raw releases into the annotation files that the datasets read."""
