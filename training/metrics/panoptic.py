@@ -45,9 +45,9 @@ class Panoptic(Protocol[PanopticTruth, PanopticRecord]):
         self._regressor = h36m_regressor
 
     def wanted(self, confidence: Floats) -> Bools:
-        """Return the queries above the lowest threshold, halved until there is one."""
+        """Return the queries above any of the thresholds, each halved until there is one."""
         self._refuse_unless_finite('confidence', confidence)
-        return confidence > halved_until_found(confidence, min(self.thresholds))
+        return confidence > min(halved_until_found(confidence, t) for t in self.thresholds)
 
     def _found(self, prediction: PredictedPeople, threshold: float) -> PredictedPeople:
         return prediction.above(halved_until_found(prediction.confidence, threshold))

@@ -25,7 +25,7 @@ KID_SHAPES = 11
 
 
 @dataclass(frozen=True)
-class AgoraTestRecord:
+class AgoraSubmissionRecord:
     """The people of one picture."""
 
     stem: str
@@ -38,7 +38,7 @@ class AgoraTestRecord:
     """(N, 10) or (N, 11)."""
 
 
-class AgoraTest(Protocol[str, AgoraTestRecord]):
+class AgoraSubmission(Protocol[str, AgoraSubmissionRecord]):
     """Gathers predictions in place of measuring them; the truth of a picture is its name."""
 
     name = 'agora test'
@@ -54,20 +54,20 @@ class AgoraTest(Protocol[str, AgoraTestRecord]):
                     name = f'predictions/{record.stem}_personId_{person}.pkl'
                     archive.writestr(name, _pickled(_entry(record, person)))
 
-    def _measure(self, prediction: PredictedPeople, truth: str) -> AgoraTestRecord:
+    def _measure(self, prediction: PredictedPeople, truth: str) -> AgoraSubmissionRecord:
         rate = FULL_WIDTH_PX / prediction.camera.width
-        return AgoraTestRecord(
+        return AgoraSubmissionRecord(
             stem=PurePosixPath(truth).stem.removesuffix(SMALL_PICTURE),
             joints_full_px=rate * prediction.joints_px[:, :SMPL_JOINTS],
             pose_axis_angle=prediction.pose_axis_angle,
             betas=prediction.betas,
         )
 
-    def _summarise(self, records: Sequence[AgoraTestRecord]) -> dict[str, float]:
+    def _summarise(self, records: Sequence[AgoraSubmissionRecord]) -> dict[str, float]:
         return {'predictions': sum(len(record.betas) for record in records)}
 
 
-def _entry(record: AgoraTestRecord, person: int) -> dict[str, Any]:
+def _entry(record: AgoraSubmissionRecord, person: int) -> dict[str, Any]:
     """Return a person as the leaderboard's dictionary; it does not judge translations."""
     betas = record.betas[person, None]
     pose = record.pose_axis_angle[person].reshape(1, -1)
