@@ -78,7 +78,7 @@ class PixelMap:
         """
         height, width = self.size_hw
         with np.errstate(invalid='ignore'):
-            inside = ((points_px >= 0) & (points_px < (width, height))).all(-1)
+            inside: Bools = np.all((points_px >= 0) & (points_px < (width, height)), axis=-1)
         pixels = np.where(inside[..., None], points_px, 0).astype(np.int64)
         if self.rows is None:
             return inside & self._white(pixels)

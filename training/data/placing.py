@@ -76,25 +76,19 @@ class Placed:
             return self
         kept = np.flatnonzero(people)
         everyones = len(self.intrinsics) == 1
-        boxes = self.boxes_xyxy_px
-        return Placed(
-            self.pixel_map,
-            self.intrinsics if everyones else self.intrinsics[kept],
-            *(
-                values[kept]
-                for values in (
-                    self.joints_px,
-                    self.visible,
-                    self.labelled,
-                    self.joints_camera_m,
-                    self.pose_axis_angle,
-                    self.betas,
-                    self.translation_m,
-                )
-            ),
-            None if self.rotations is None else self.rotations[torch.from_numpy(kept)],
-            tuple(self.genders[i] for i in kept) if self.genders else (),
-            None if boxes is None else boxes[kept],
+        return replace(
+            self,
+            intrinsics=self.intrinsics if everyones else self.intrinsics[kept],
+            joints_px=self.joints_px[kept],
+            visible=self.visible[kept],
+            labelled=self.labelled[kept],
+            joints_camera_m=self.joints_camera_m[kept],
+            pose_axis_angle=self.pose_axis_angle[kept],
+            betas=self.betas[kept],
+            translation_m=self.translation_m[kept],
+            rotations=None if self.rotations is None else self.rotations[torch.from_numpy(kept)],
+            genders=tuple(self.genders[i] for i in kept) if self.genders else (),
+            boxes_xyxy_px=None if self.boxes_xyxy_px is None else self.boxes_xyxy_px[kept],
         )
 
 
@@ -210,21 +204,19 @@ def _place_keypoints(
     A crop goes by the chest of a body, and the recipe crops no dataset without bodies. Where no
     people can be placed (evaluation sets with 3-D keypoints of their own) nobody is.
     """
-    points, boxes = annotation.keypoints, annotation.boxes_xyxy_px
     rate = max(resized_hw) / max(original_hw)
     pixel_map = PixelMap.of(resized_hw, draw)
-    count = 0 if points is None or boxes is None else len(points.joints_px)
-    pixels, seen = np.zeros((count, 14, 2)), np.zeros((count, 14), bool)
-    if count:
-        assert points is not None
-        assert boxes is not None
-        pixels = pixel_map.moved_points(
-            np.where(points.visible[..., None], points.joints_px, 0) * rate
-        )
-        seen = points.visible
-        boxes = _moved_boxes(boxes * rate, pixel_map)
+    pixels: Floats = np.zeros((0, 14, 2))
+    seen: Bools = np.zeros((0, 14), bool)
+    boxes: Floats = np.zeros((0, 4))
+    if annotation.keypoints is not None and annotation.boxes_xyxy_px is not None:
+        seen = annotation.keypoints.visible
+        known = np.where(seen[..., None], annotation.keypoints.joints_px, 0)
+        pixels = pixel_map.moved_points(known * rate)
+        boxes = _moved_boxes(annotation.boxes_xyxy_px * rate, pixel_map)
         if draw.flip:
             pixels, seen = pixels[:, MIRRORED_CROWDPOSE], seen[:, MIRRORED_CROWDPOSE]
+    count = len(pixels)
     raw = annotation.intrinsics if annotation.intrinsics is not None else _assumed(original_hw)
     return Placed(
         pixel_map,
@@ -236,7 +228,7 @@ def _place_keypoints(
         np.zeros((count, 72)),
         np.zeros((count, 10), np.float32),
         np.zeros((count, 3)),
-        boxes_xyxy_px=boxes if count else np.zeros((0, 4)),
+        boxes_xyxy_px=boxes,
     )
 
 

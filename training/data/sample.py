@@ -167,7 +167,7 @@ def people_boxes(placed: Placed, size_hw: tuple[int, int], input_size: int) -> F
     """
     Return boxes (P, 4), centre and sides relative to S (step 8).
 
-    Around all joints with a fifth more on both sides, or the dataset's own; clamped to the picture.
+    Around all joints and a fifth larger, or the dataset's own; clamped to the picture.
     """
     if placed.boxes_xyxy_px is not None:
         low, high = placed.boxes_xyxy_px[:, :2], placed.boxes_xyxy_px[:, 2:]
