@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import copy
+import time
 
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -14,6 +15,9 @@ from mahmr_node.images import to_rgb
 from mahmr_node.messages import Picture
 from mahmr_node.parameters import CameraSettings, Settings
 from mahmr_node.subscription import MatchingSubscription
+
+# How long after the subscription a camera_info may come without a warning.
+GRACE_S = 2.0
 
 
 def camera_info_topic(node: Node, name: str, camera: CameraSettings) -> str:
@@ -50,6 +54,7 @@ class CameraInput:
         self._info: CameraInfo | None = None
         self._warned: set[str] = set()
         self._undistort = Undistorter()
+        self._started_s = time.monotonic()
         image_topic = node.resolve_topic_name(camera.image_topic)
         part = image_topic.rpartition('/')[2]
         self._rectified = camera.rectification == 'rectified' or (
@@ -95,7 +100,8 @@ class CameraInput:
         if self._settings().camera_source == 'estimated':
             return Lens(Calibration.IGNORED)
         lens = lens_of(self._info, width, height, rectified=self._rectified)
-        if lens.note:
+        early = time.monotonic() - self._started_s < GRACE_S
+        if lens.note and not (early and lens.calibration is Calibration.MISSING):
             estimated = '' if lens.camera else ': the lens is estimated from the picture'
             self._warn_once(str(lens.calibration), f'{lens.note}{estimated}')
         return lens

@@ -7,7 +7,7 @@ import gc
 from pathlib import Path
 import sys
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -50,13 +50,14 @@ def load_predictor(settings: Settings) -> PredictorLike:
     """
     from mahmr_model.predictor import Predictor
 
+    options: dict[str, Any] = {'device': settings.device, 'precision': settings.precision}
+    if settings.input_size:
+        options['input_size'] = settings.input_size
     return Predictor.load(
         Path(settings.weights) if settings.weights else None,
         Path(settings.body) if settings.body else None,
-        device=settings.device,
-        precision=settings.precision,
         confidence_threshold=settings.confidence_threshold,
-        input_size=settings.input_size or None,
+        **options,
     )
 
 

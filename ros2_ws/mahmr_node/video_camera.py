@@ -42,7 +42,7 @@ PARAMETERS = (
     Spec('frame_id', 'camera_optical_frame', 'Frame of the pictures.', True),
     Spec('rate_hz', 0.0, 'Pictures a second; 0: as the video says.', True, 0.0, 1000.0),
     Spec('loop', True, 'Begin again at the end; otherwise the process ends with the video.', True),
-    Spec('wait_for_listener', False, 'Begin when somebody listens to the pictures.', True),
+    Spec('wait_for_listeners', 0, 'Begin when so many listen to the pictures.', True, 0, 100),
     Spec(
         'horizontal_fov_deg',
         0.0,
@@ -137,8 +137,8 @@ class VideoCamera(Node):
             publisher.wait_for_all_acked(Duration(seconds=FLUSH_S))
 
     def _publish_next(self) -> None:
-        waits = self._values['wait_for_listener'] and not self.published
-        if self.done or (waits and self._images.get_subscription_count() == 0):
+        listeners = self._images.get_subscription_count()
+        if self.done or (not self.published and listeners < self._values['wait_for_listeners']):
             return
         image_bgr = next(self._pictures, None)
         if image_bgr is None and self._values['loop']:

@@ -59,6 +59,13 @@ class Process:
     def output(self) -> str:
         return self.log.read_text(errors='replace')
 
+    def handles(self, number: signal.Signals) -> bool:
+        """Whether it has installed a handler of a signal."""
+        for line in Path(f'/proc/{self._process.pid}/status').read_text().splitlines():
+            if line.startswith('SigCgt'):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+        return False
+
     def wait(self, timeout_s: float = TIMEOUT_S) -> int:
         return self._process.wait(timeout_s)
 
@@ -127,6 +134,7 @@ class Rig:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._processes: list[Process] = []
+        self._failing: list[Process] = []
 
     def close(self) -> None:
         """End everything; a process that does not end well fails the test."""
@@ -134,7 +142,7 @@ class Rig:
             for process in self._processes:
                 process.stop()
         finally:
-            for process in self._processes:
+            for process in (*self._processes, *self._failing):
                 process.kill()
             self._executor.shutdown()
             self.node.destroy_node()
@@ -146,8 +154,9 @@ class Rig:
         parameters: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         remap: Mapping[str, str] | None = None,
+        fails: bool = False,
     ) -> Process:
-        """Start a Python program with ROS arguments on this rig's domain."""
+        """Start a Python program with ROS arguments; one that `fails` need not end well."""
         command = [sys.executable, *program, '--ros-args']
         for name, value in (parameters or {}).items():
             text = str(value).lower() if isinstance(value, bool) else str(value).replace("'", '"')
@@ -159,9 +168,9 @@ class Rig:
             [str(ROOT), str(ROOT / 'ros2_ws'), whole.get('PYTHONPATH', '')]
         )
         whole.update(env or {})
-        log = self.folder / f'process_{len(self._processes)}.log'
+        log = self.folder / f'process_{len(self._processes) + len(self._failing)}.log'
         process = Process(command, whole, log)
-        self._processes.append(process)
+        (self._failing if fails else self._processes).append(process)
         return process
 
     def start_node(self, active: bool = True, **options: Any) -> Process:

@@ -80,6 +80,9 @@ class StandIn:
         self.faces = FACES
         self._delay_s = float(os.environ.get(DELAY_S, '0'))
 
+    def __del__(self) -> None:
+        _log('freed')
+
     def predict_batch(
         self, images_rgb: Sequence[ImageArray], cameras: Sequence[Camera | None]
     ) -> list[People]:

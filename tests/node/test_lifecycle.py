@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
+import importlib.util
 import signal
 import time
 
 from mahmr_msgs.msg import HumanArray
 import pytest
-from ros_tools import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Rig
+from ros_tools import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Rig, STAND_IN
 import stand_in
 
 
@@ -43,6 +43,28 @@ def test_deactivated_mid_frame_publishes_nothing(rig: Rig) -> None:
     rig.wait(log.exists, 'the frame to come out of the network')
     rig.spin(0.3)
     assert results == []
+
+
+@pytest.mark.parametrize('delay_s', [0.0, 2.0], ids=['idle', 'at work'])
+def test_cleanup_frees_the_network(rig: Rig, delay_s: float) -> None:
+    """The network's memory is given back, after the frame that is in it."""
+    log = rig.folder / 'log'
+    rig.start_node(env={stand_in.DELAY_S: str(delay_s), stand_in.LOG: str(log)})
+    rig.camera().send()
+    rig.spin(0.3)
+    started = time.monotonic()
+    assert rig.change_state(DEACTIVATE)
+    assert rig.change_state(CLEANUP)
+    assert time.monotonic() - started < 1.0, 'a transition waited for the network'
+    rig.wait(lambda: log.exists() and 'freed' in log.read_text(), 'the network to be freed')
+
+
+def test_tf_without_tf2_fails_plainly(rig: Rig) -> None:
+    """Where tf2_ros is missing, configuring says so."""
+    process = rig.start_node(active=False, parameters={'publish_tf': True})
+    there = importlib.util.find_spec('tf2_ros') is not None
+    assert rig.change_state(CONFIGURE) == there
+    assert there or 'configure failed: publish_tf needs the ROS package tf2_ros' in process.output
 
 
 def test_failed_configure_then_good(rig: Rig) -> None:
@@ -88,6 +110,14 @@ def test_signal_while_loading(rig: Rig, number: signal.Signals) -> None:
     assert process.stop(number) < 5.0
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_starting(rig: Rig, number: signal.Signals) -> None:
+    """The same from the first moment on, while modules are still being imported."""
+    process = rig.start(['-m', 'mahmr_node.main'])
+    rig.wait(lambda: process.handles(signal.SIGTERM), 'the handlers')
+    assert process.stop(number) < 5.0
+
+
 def test_signal_when_idle(rig: Rig) -> None:
     """An active node without pictures ends at once."""
     assert rig.start_node().stop() < 5.0
@@ -107,10 +137,19 @@ def test_autostart_and_two_beside_each_other(rig: Rig) -> None:
         assert len(rig.exchange(camera, results, people=3).humans) == 3
 
 
-def test_bad_parameter_at_start(rig: Rig, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('name', 'value', 'said'),
+    [
+        ('cameras', '[two words]', 'cameras has "two words"'),
+        ('cameras', '[]', 'cameras'),
+        ('precision', 'int3', 'precision is one of float32'),
+        ('confidence_threshold', 'high', 'confidence_threshold'),
+        ('confidence_threshold', '1.5', 'confidence_threshold'),
+    ],
+)
+def test_bad_parameter_at_start(rig: Rig, name: str, value: str, said: str) -> None:
     """A parameter that cannot be ends the process with one sentence and a code."""
-    process = rig.start_node(active=False, parameters={'cameras': '[two words]'})
+    process = rig.start([str(STAND_IN)], parameters={name: value}, fails=True)
     assert process.wait() == 2
-    assert 'cameras has "two words"' in process.output
+    assert said in process.output
     assert 'Traceback' not in process.output
-    rig._processes.remove(process)

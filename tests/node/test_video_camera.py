@@ -39,7 +39,7 @@ def test_plays_a_folder_once(rig: Rig, folder: Path) -> None:
             'file': folder,
             'name': 'cam',
             'loop': False,
-            'wait_for_listener': True,
+            'wait_for_listeners': 1,
             'rate_hz': 20.0,
             'horizontal_fov_deg': 90.0,
             'frame_id': 'lens',
@@ -75,8 +75,7 @@ def test_bad_file(rig: Rig, tmp_path: Path, name: str) -> None:
     """What cannot be played is named in one sentence, with an exit code."""
     (tmp_path / 'text.mp4').write_text('this is no video')
     (tmp_path / 'empty').mkdir()
-    process = rig.start(PROGRAM, {'file': tmp_path / name})
+    process = rig.start(PROGRAM, {'file': tmp_path / name}, fails=True)
     assert process.wait() == 2
     assert name in process.output
     assert 'Traceback' not in process.output
-    rig._processes.remove(process)

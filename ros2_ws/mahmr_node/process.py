@@ -1,0 +1,74 @@
+"""
+The process around the node: executor, signals, the end.
+
+The executor runs in a thread of its own and the main thread waits for a signal: so SIGINT and
+SIGTERM are answered at once, whether the network is being loaded or is at work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
+
+from mahmr_model.errors import UserError
+from mahmr_node.inference import load_predictor, LoadPredictor
+from mahmr_node.node import MahmrNode
+
+# Seconds after a signal: how long a frame in the network may take to come out of it, and when
+# the process ends in any case.
+JOIN_S = 1.0
+DEADLINE_S = 4.0
+
+
+def run(args: list[str] | None, load: LoadPredictor | None, ended: threading.Event) -> int:
+    """Run the node until `ended` is set, by a signal or a fault; return the exit code."""
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = MahmrNode(load or load_predictor)
+    except UserError as error:
+        get_logger('mahmr').fatal(str(error))
+        try_shutdown()
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    faults: list[str] = []
+
+    def spin() -> None:
+        try:
+            while not ended.is_set():
+                executor.spin_once()
+        except Exception:
+            faults.append(traceback.format_exc())
+            ended.set()
+
+    thread = threading.Thread(target=spin, name='executor', daemon=True)
+    thread.start()
+    ended.wait()
+    # Whatever hangs from here on, a driver or a library, must not keep the process.
+    watchdog = threading.Timer(DEADLINE_S, os._exit, args=(0,))
+    watchdog.daemon = True
+    watchdog.start()
+    executor.wake()
+    thread.join(JOIN_S)
+    if faults:
+        node.get_logger().fatal(faults[0])
+    worker_ended = node.close(JOIN_S)
+    try_shutdown()
+    code = 1 if faults else 0
+    if thread.is_alive() or not worker_ended:
+        # A thread that is still inside the network cannot be stopped; taking the interpreter
+        # down around it ends in a crash, so the process is left without doing so.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    executor.shutdown()
+    node.destroy_node()
+    return code

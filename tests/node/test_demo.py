@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import re
+import subprocess
+import sys
+
+import cv2
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_demo(domain: int, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / 'demo' / 'run_demo.py'), *options]
+    env = dict(os.environ, ROS_DOMAIN_ID=str(domain))
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def test_demo(domain: int, tmp_path: Path) -> None:
+    """The whole way with the true network, from a camera's process to a listener's table."""
+    pictures = tmp_path / 'pictures'
+    pictures.mkdir()
+    video = cv2.VideoCapture(str(ROOT / 'demo' / 'street.mp4'))
+    for i in range(10):
+        cv2.imwrite(str(pictures / f'{i}.png'), video.read()[1])
+    out = tmp_path / 'out'
+    done = run_demo(domain, '--video', str(pictures), '--out', str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
+    # A listener may miss the first pictures, while the middleware brings the two together.
+    heard = re.search(r'pictures in +(\d+)', done.stdout)
+    assert heard is not None
+    assert 7 <= int(heard[1]) <= 10
+    for word in ('pictures out', 'people per picture', 'age of results', 'height', 'distance'):
+        assert word in done.stdout
+    # What shows results of random weights must say so, and nothing else may.
+    assert ('UNTRAINED' in done.stdout) == ('UNTRAINED' in done.stderr)
+    assert cv2.imread(str(out / 'panel.png')) is not None
+    assert cv2.imread(str(out / 'overlay_0.png')) is not None
+
+
+def test_demo_fails_without_a_video(domain: int, tmp_path: Path) -> None:
+    """A process that dies makes the demo fail, at once and with the reason."""
+    missing = tmp_path / 'missing.mp4'
+    done = run_demo(domain, '--video', str(missing), '--out', str(tmp_path / 'out'))
+    assert done.returncode == 1
+    assert str(missing) in done.stderr
+    assert 'The demo failed: the camera died.' in done.stderr
+    assert 'Traceback' not in done.stderr
