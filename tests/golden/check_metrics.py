@@ -21,6 +21,7 @@ from training.metrics.relative_human import (
 from training.metrics.types import RelativeHumanTruth
 
 NUMBERS = Tolerance(1e-6, 1e-9)
+"""Millimetres and shares, computed in float64 on both sides; rounded numbers are equal."""
 
 
 def check_metrics(arrays: Arrays, meta: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

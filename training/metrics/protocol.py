@@ -138,6 +138,4 @@ def present(measures: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def _cell(value: float | None) -> str:
-    if value is None:
-        return f'{"-":>12}'
-    return f'{value:>12.0f}' if float(value).is_integer() else f'{value:>12.3f}'
+    return f'{"-":>12}' if value is None else f'{value:>12.6g}'

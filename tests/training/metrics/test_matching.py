@@ -39,12 +39,15 @@ CASES = [
         1,
         2,
     ),
+    # The second person would take the first prediction, too, were it still free.
+    ('a prediction serves one person', [A, C], [A, (2, 0, 20)], [0, -1], 1, 1),
     # The pair of the second prediction and A comes second, does not overlap and counts, though A
-    # has been matched: 1 + 1 = 2 predictions, so that the second never meets the large square.
+    # has been matched: 1 + 1 = 2 predictions, so that the second never meets the larger square,
+    # which it overlaps by 0.14.
     (
         'a pair without overlap counts even where the person is taken',
         [A, (21, 0, 20)],
-        [A, (-200, -200, 400)],
+        [A, (4, -17, 55)],
         [0, -1],
         1,
         1,

@@ -9,7 +9,6 @@ import pytest
 from training.metrics.matching import Matching
 from training.metrics.relative_human import (
     count_pairs,
-    CROWDPOSE,
     measure_picture,
     near_joint_shares,
     published_report,
@@ -39,10 +38,10 @@ def bodies(*places: float) -> Floats:
 
 
 def crowdpose_px(people: PredictedPeople) -> Floats:
-    joints = np.concatenate(
-        [people.joints_camera_m[:, :24], people.vertices_camera_m[:, 20:29]], 1
-    )
-    return people.camera.project(joints[:, CROWDPOSE])
+    """Take the head from extra joint 3 and the neck from extra joint 2: vertices 23 and 22."""
+    limbs = people.joints_camera_m[:, [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]]
+    head_and_neck = people.vertices_camera_m[:, [23, 22]]
+    return people.camera.project(np.concatenate([limbs, head_and_neck], axis=1))
 
 
 @pytest.mark.parametrize(
@@ -109,9 +108,9 @@ def test_near_joints_are_within_a_share_of_the_visible_diagonal() -> None:
 
 
 def test_joints_that_are_not_annotated_widen_the_box_of_the_truth() -> None:
-    # 100 px wide at 1000: with a joint at (-2, -2) the box is 1103 × 103 px, of which the
-    # prediction's 101 × 101 are 0.0898, over 0.05; at 3000 they are 0.032, under it.
-    for x, found in ((1000, True), (3000, False)):
+    # With a joint at (-2, -2) the box of someone at x is (x + 103) × 103 px, of which the
+    # prediction's 101 × 101 are 0.05 at x = 1877.8.
+    for x, found in ((1877, True), (1878, False)):
         visible = np.ones((1, 14))
         visible[0, 7] = 0
         picture = measure_picture(
@@ -120,7 +119,7 @@ def test_joints_that_are_not_annotated_widen_the_box_of_the_truth() -> None:
         assert (picture.detections.missed == 0) is found
     # the same people with all joints annotated are found
     assert not measure_picture(
-        bodies(3000), np.array([5.0]), truth(bodies(3000), [0], [ADULT])
+        bodies(1878), np.array([5.0]), truth(bodies(1878), [0], [ADULT])
     ).detections.missed
 
 
