@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,11 +17,11 @@ from training.losses.losses import (
 )
 from training.matcher import match
 from training.people import Match, pair
+from training.shares import Shares
 from training.target import Target
 from training.train_model import TrainingOutput
 
 Losses = dict[str, Tensor]
-Average = Callable[[Tensor], Tensor]
 
 
 def weighted_sum(losses: Losses, weights: Mapping[str, float]) -> Tensor:
@@ -47,14 +47,14 @@ class Criterion:
         self.input_size = input_size
 
     def __call__(
-        self, output: TrainingOutput, targets: Sequence[Target], average: Average = lambda x: x
+        self, output: TrainingOutput, targets: Sequence[Target], shares: Shares | None = None
     ) -> tuple[Losses, Match]:
         """
         Return all losses by name, and the last layer's match.
 
-        `average` averages a tensor over processes.
+        `shares` says what part of a larger step this batch is; None, that it is all of it.
         """
-        counts = self._counts(targets, output, average)
+        counts = _counts(targets)
         losses: Losses = {}
         last = len(output.learnt) - 1
         for layer, people in enumerate(output.learnt):
@@ -79,19 +79,11 @@ class Criterion:
             losses |= map_losses(output.scale_logits, targets)
         if output.fov_rad is not None:
             losses['fov'] = fov(output.fov_rad, targets)
+        if shares is not None:
+            losses = {name: value * shares.of(name) for name, value in losses.items()}
         return losses, matched
 
-    def _counts(
-        self, targets: Sequence[Target], output: TrainingOutput, average: Average
-    ) -> PeopleCounts:
-        device = output.learnt[0].confidence_logits.device
-        numbers = torch.tensor(
-            [
-                sum(len(target) for target in targets),
-                sum(len(target) for target in targets if target.valid_3d),
-            ],
-            dtype=torch.float32,
-            device=device,
-        )
-        every, with_3d = average(numbers).clamp(min=1).tolist()
-        return PeopleCounts(every, with_3d)
+
+def _counts(targets: Sequence[Target]) -> PeopleCounts:
+    with_3d = sum(len(target) for target in targets if target.valid_3d)
+    return PeopleCounts(max(1, sum(len(target) for target in targets)), max(1, with_3d))

@@ -37,6 +37,16 @@ class DenoisingConfig:
 
 
 @dataclass(frozen=True)
+class DenoisingDraw:
+    """What makes the queries of a batch those of the larger step that it is a part of."""
+
+    most_people: int
+    """The most people of a picture of the step."""
+    seeds: Sequence[int]
+    """(B,) where each picture's noise starts."""
+
+
+@dataclass(frozen=True)
 class DenoisingQueries:
     """The denoising queries of a batch: D = groups · 2 · P, P the most people of a picture."""
 
@@ -63,10 +73,17 @@ class DenoisingQueries:
 
 
 def denoising_queries(
-    targets: Sequence[Target], encode: nn.Linear, config: DenoisingConfig
+    targets: Sequence[Target],
+    encode: nn.Linear,
+    config: DenoisingConfig,
+    draw: DenoisingDraw | None = None,
 ) -> DenoisingQueries | None:
-    """Make the denoising queries of a batch; None where nobody is in it."""
-    most = max(len(target) for target in targets)
+    """
+    Make the denoising queries of a batch; None where nobody is in it.
+
+    Without a `draw` the batch stands for itself and the noise comes from torch's own state.
+    """
+    most = max(len(target) for target in targets) if draw is None else draw.most_people
     if most == 0:
         return None
     device, groups = encode.weight.device, config.groups(most)
@@ -79,9 +96,9 @@ def denoising_queries(
     first = 0
     for index, target in enumerate(targets):
         count = len(target)
-        shape = (groups, 2, count)
-        content[index, :, :, :count] = encode(_disturbed_body(target, shape, config))
-        box_logits[index, :, :, :count] = logit(_disturbed_boxes(target, shape, config))
+        noise = _Noise((groups, 2, count), None if draw is None else draw.seeds[index])
+        content[index, :, :, :count] = encode(_disturbed_body(target, noise, config))
+        box_logits[index, :, :, :count] = logit(_disturbed_boxes(target, noise, config))
         positives = slots[:, 0, :count].flatten()
         pictures.append(torch.full_like(positives, index))
         queries.append(positives)
@@ -91,27 +108,31 @@ def denoising_queries(
     return DenoisingQueries(content.flatten(1, 3), box_logits.flatten(1, 3), match, groups)
 
 
-def _noise(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Draw ±U(0, 1) for positives and ±U(1, 2) for negatives: (groups, 2, P, n)."""
-    amount = torch.rand(shape, device=like.device)
-    amount[:, 1] += 1
-    sign = torch.randint(0, 2, shape, device=like.device) * 2 - 1
-    return amount * sign
+class _Noise:
+    """Draws ±U(0, 1) for positives and ±U(1, 2) for negatives, on the CPU for equal numbers."""
+
+    def __init__(self, shape: tuple[int, int, int], seed: int | None) -> None:
+        self._shape = shape
+        self._generator = None if seed is None else torch.Generator().manual_seed(seed)
+
+    def __call__(self, like: Tensor) -> Tensor:
+        """Return noise (groups, 2, P, n) for values (P, n)."""
+        shape = (*self._shape, like.shape[1])
+        amount = torch.rand(shape, generator=self._generator)
+        amount[:, 1] += 1
+        sign = torch.randint(0, 2, shape, generator=self._generator) * 2 - 1
+        return (amount * sign).to(like.device, non_blocking=True)
 
 
-def _disturbed_boxes(
-    target: Target, shape: tuple[int, int, int], config: DenoisingConfig
-) -> Tensor:
+def _disturbed_boxes(target: Target, noise: _Noise, config: DenoisingConfig) -> Tensor:
     boxes = target.boxes_cxcywh_norm
     half_sides = boxes[:, 2:].repeat(1, 2) / 2
-    shift = _noise((*shape, 4), boxes) * half_sides * config.box_noise_scale
+    shift = noise(boxes) * half_sides * config.box_noise_scale
     shifted = (corners(boxes) + shift).clamp(0, 1)
     low, high = shifted.split(2, dim=-1)
     return torch.cat([(low + high) / 2, high - low], dim=-1)
 
 
-def _disturbed_body(
-    target: Target, shape: tuple[int, int, int], config: DenoisingConfig
-) -> Tensor:
+def _disturbed_body(target: Target, noise: _Noise, config: DenoisingConfig) -> Tensor:
     body = torch.cat([target.pose_axis_angle, target.betas], dim=1)
-    return body + _noise((*shape, body.shape[1]), body) * config.tgt_noise_scale
+    return body + noise(body) * config.tgt_noise_scale

@@ -14,6 +14,9 @@ from mahmr_model.geometry.rotations import axis_angle_from_rotation, rotation_fr
 from mahmr_model.network import LayerPrediction
 from training.target import Target
 
+LAYERS_UNKNOWN = -2
+"""In place of a depth layer: the picture says nothing of layers."""
+
 
 @dataclass(frozen=True)
 class QueryPeople:
@@ -99,7 +102,8 @@ class Pairs:
     joints_mask: Tensor
     depths: Tensor
     focal_px: Tensor
-    depth_layers: Tensor | None
+    depth_layers: Tensor
+    """(M,) int64: -1 where a person has none, `LAYERS_UNKNOWN` where the picture has none."""
 
     def where(self, mask: Tensor) -> Pairs:
         """Return the pairs where a mask (M,) is true."""
@@ -117,7 +121,12 @@ def pair(people: QueryPeople, targets: Sequence[Target], match: Match) -> Pairs:
         return torch.cat([getattr(target, name) for target in targets])[match.person]
 
     valid = torch.tensor([t.valid_3d for t in targets], device=match.picture.device)
-    layered = all(target.depth_layers is not None for target in targets)
+    layers = [
+        torch.full_like(t.depths[:, 0], LAYERS_UNKNOWN, dtype=torch.int64)
+        if t.depth_layers is None
+        else t.depth_layers
+        for t in targets
+    ]
     return Pairs(
         match.picture,
         valid[match.picture],
@@ -130,5 +139,31 @@ def pair(people: QueryPeople, targets: Sequence[Target], match: Match) -> Pairs:
         truth('joints_mask'),
         truth('depths'),
         truth('focal_px'),
-        truth('depth_layers') if layered else None,
+        torch.cat(layers)[match.person],
     )
+
+
+def truth_pairs(targets: Sequence[Target]) -> Pairs | None:
+    """Return all people of pictures, each paired with itself; None where there is nobody."""
+    if not any(len(target) for target in targets):
+        return None
+    counts = torch.tensor([len(target) for target in targets])
+    picture = torch.arange(len(targets)).repeat_interleave(counts)
+    person = torch.arange(len(picture))
+    people = QueryPeople(
+        *(
+            torch.cat([getattr(target, name) for target in targets])[None]
+            for name in (
+                'heights_m',  # stands in for confidences, which the truth has none of
+                'boxes_cxcywh_norm',
+                'pose_axis_angle',
+                'betas',
+                'translation_m',
+                'joints_camera_m',
+                'joints_px',
+                'depths',
+            )
+        )
+    )
+    everybody = Match(torch.zeros_like(person), person, person)
+    return replace(pair(people, targets, everybody), picture=picture)

@@ -11,7 +11,12 @@ from torch import nn, Tensor
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.placement import Lens
 from mahmr_model.network import MAHMR
-from training.denoising import denoising_queries, DenoisingConfig, DenoisingQueries
+from training.denoising import (
+    denoising_queries,
+    DenoisingConfig,
+    DenoisingDraw,
+    DenoisingQueries,
+)
 from training.people import query_people, QueryPeople
 from training.target import Target
 
@@ -53,11 +58,13 @@ class TrainingModel(nn.Module):
         targets: Sequence[Target],
         *,
         use_true_scale_map: bool = False,
+        draw: DenoisingDraw | None = None,
     ) -> TrainingOutput:
         """
         Predict from normalised, padded pictures (3, H, W), every decoder layer.
 
-        `use_true_scale_map` chooses the tokens by the truth instead of the predicted map.
+        `use_true_scale_map` chooses the tokens by the truth instead of the predicted map;
+        `draw` makes the denoising queries those of a larger step.
         """
         network = self.network
         true_map = torch.cat([t.scale_map for t in targets]) if use_true_scale_map else None
@@ -68,7 +75,7 @@ class TrainingModel(nn.Module):
 
         queries = None
         if self.denoising is not None and self.training:
-            queries = denoising_queries(targets, self.dn_enc, self.denoising)
+            queries = denoising_queries(targets, self.dn_enc, self.denoising, draw)
         mask, first_learnt = None, 0
         if queries is not None:
             first_learnt = queries.content.shape[1]

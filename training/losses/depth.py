@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
-from training.people import Pairs
+from training.people import LAYERS_UNKNOWN, Pairs
 
 LAYER_GAP_M = 0.3
 """Where sorted depths are this far apart a new layer begins."""
@@ -28,8 +28,13 @@ def relative_metric(pairs: Pairs) -> Tensor:
 
 
 def relative_order(pairs: Pairs) -> Tensor:
-    """Return, of each two people, |Δz| within a layer and softplus against the wrong order."""
+    """
+    Return, of each two people, |Δz| within a layer and softplus against the wrong order.
+
+    People without a layer are left out.
+    """
     layers = _layers(pairs)
+    pairs, layers = pairs.where(layers >= 0), layers[layers >= 0]
     predicted, order = _differences(pairs, pairs.predicted.depths[:, 0], layers)
     return torch.where(order == 0, predicted.abs(), functional.softplus(-predicted * order.sign()))
 
@@ -42,11 +47,10 @@ def _differences(pairs: Pairs, *values: Tensor) -> list[Tensor]:
 
 
 def _layers(pairs: Pairs) -> Tensor:
-    """Return the depth layer of each person: given, or cut where sorted depths gap."""
-    if pairs.depth_layers is not None:
-        return pairs.depth_layers
-    layers = torch.zeros_like(pairs.picture)
-    for picture in pairs.picture.unique():
+    """Return the depth layer of each person: given, or cut where sorted depths gap, or -1."""
+    layers = pairs.depth_layers.clamp(min=-1)
+    cut = (pairs.depth_layers == LAYERS_UNKNOWN) & pairs.valid_3d
+    for picture in pairs.picture[cut].unique():
         mine = (pairs.picture == picture).nonzero()[:, 0]
         depths, order = pairs.depths[mine, 0].sort()
         steps = depths.diff(prepend=depths[:1]) >= LAYER_GAP_M

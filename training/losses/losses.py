@@ -86,8 +86,24 @@ PERSON_LOSSES = {
     'j2ds': PersonLoss(j2ds, needs_3d=False),
     'depths': PersonLoss(depths, needs_3d=True),
 }
-PAIR_LOSSES = {'depths_mt': relative_metric, 'depths_re': relative_order}
-"""Losses on every two people of a picture that has depths; the mean over the batch."""
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """A loss on every two people of a picture; its mean over the batch."""
+
+    values: Callable[[Pairs], Tensor]
+    needs_3d: bool
+
+    def of(self, pairs: Pairs) -> Tensor:
+        """Return its value for each pair of people that it counts."""
+        return self.values(pairs.where(pairs.valid_3d) if self.needs_3d else pairs)
+
+
+PAIR_LOSSES = {
+    'depths_mt': PairLoss(relative_metric, needs_3d=True),
+    'depths_re': PairLoss(relative_order, needs_3d=False),
+}
 
 
 def confidence(logits: Tensor, labels: Tensor) -> Tensor:
@@ -163,16 +179,16 @@ def matched_losses(
             people, count = (with_3d, counts.with_3d) if loss.needs_3d else (pairs, counts.all)
             losses[name] = loss.value(people, input_size).sum() / (count * groups)
         elif name in PAIR_LOSSES:
-            losses[name] = _mean(PAIR_LOSSES[name](with_3d))
+            losses[name] = _mean(PAIR_LOSSES[name].of(pairs))
     return losses
 
 
 @dataclass(frozen=True)
 class PeopleCounts:
-    """N: the labelled people of a batch, averaged over processes, at least 1."""
+    """N: the labelled people of a batch, at least 1."""
 
-    all: float
-    with_3d: float
+    all: int
+    with_3d: int
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -1,0 +1,239 @@
+"""What a run is: everything that can be set, in a YAML file or on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from mahmr_model.config import ModelConfig
+from mahmr_model.errors import UserError
+from mahmr_model.files import written_beside
+from training.data.augmentation import AugmentationConfig
+from training.denoising import DenoisingConfig
+from training.losses.losses import PAIR_LOSSES, PERSON_LOSSES
+from training.schema import as_plain, build, unknown_key
+
+FOLDER = Path(__file__).with_name('configs')
+STAGES = {
+    '1': 'train_chmr',
+    '2': 'train_chmr_fov_continue',
+    '3': 'train_chmr_fov_opt_mloss',
+    '3dpw_ft': '3dpw_ft',
+    'hi4d_ft': 'hi4d_ft',
+    'panoptic_ft': 'panoptic_ft',
+    'rh_ft': 'rh_ft',
+}
+"""`--stage` and the configuration it means."""
+
+MAP_LOSSES = ('map_confs', 'map_scales')
+OTHER_LOSSES = ('confs', *MAP_LOSSES, 'fov')
+"""The losses that are not on matched people."""
+
+Precision = Literal['float32', 'bfloat16', 'float16']
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A part of a data set."""
+
+    name: str
+    split: str
+    keep_every: int = 1
+    """Of how many pictures one is kept."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where data is and what of it is used."""
+
+    root: str = 'data'
+    training: tuple[DataSource, ...] = ()
+    evaluation: tuple[DataSource, ...] = ()
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    workers: int = 8
+    """Processes that prepare pictures, beside each training process; 0 prepares in line."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is optimised; the defaults are the published ones."""
+
+    batch_size: int = 32
+    """Pictures in a process at a time."""
+    accumulation: int = 1
+    """Batches that make an optimiser's step."""
+    epochs: int = 6
+    learning_rate: float = 1e-5
+    encoder_learning_rate: float = 1e-5
+    """That of every parameter whose name contains `encoder`."""
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    seed: int = 42
+    true_map_epochs: int = 0
+    """In so many epochs the tokens are chosen by the true scale map (published: 0)."""
+    log_every: int = 10
+    """Steps between two entries of the losses."""
+    checkpoint_every: int = 0
+    """Steps between further checkpoints within an epoch; 0 for none but that of its end."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How people are found and compared with the truth."""
+
+    thresholds: tuple[float, ...] = (0.3,)
+    batch_size: int = 4
+    precision: Precision = 'float32'
+    vis: int = 0
+    """Of how many pictures one is drawn; 0 for none."""
+    every: int = 1
+    """Epochs of training between two evaluations; 0 for none."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run of the trainer: what `--cfg` names and what is saved beside its results."""
+
+    name: str
+    out: str | None = None
+    """Folder of the run; runs/NAME where it is null."""
+    starts_from: tuple[str, ...] = ()
+    """
+    Weights: the first of these files that exists. Training without any starts from nothing;
+    evaluation and inference then take what lies in the weights folder.
+    """
+    body: str = 'smpl'
+    """'smpl' (looked for in the weights folders), 'open', or a path."""
+    joints: Literal['body', 'crowdpose'] = 'body'
+    """The joints of training: 45 of the body, or CrowdPose's 14."""
+    mixed_precision: Literal['no', 'bf16', 'fp16'] = 'no'
+    model: ModelConfig = field(default_factory=ModelConfig)
+    denoising: DenoisingConfig | None = None
+    losses: dict[str, float] = field(default_factory=dict)
+    """The weight of each loss; it holds for all decoder layers and for denoising queries."""
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    pictures: str = 'demo'
+    """Folder of the pictures that inference goes through."""
+
+    def __post_init__(self) -> None:
+        """Refuse losses that there are not, and numbers that no run can have."""
+        known = (*PERSON_LOSSES, *PAIR_LOSSES, *OTHER_LOSSES)
+        for name in self.losses:
+            if name not in known:
+                raise unknown_key(f'losses.{name}', known, name)
+        training, data = self.training, self.data
+        for name, value, least in (
+            ('training.batch_size', training.batch_size, 1),
+            ('training.accumulation', training.accumulation, 1),
+            ('training.epochs', training.epochs, 1),
+            ('training.log_every', training.log_every, 1),
+            ('training.checkpoint_every', training.checkpoint_every, 0),
+            ('evaluation.batch_size', self.evaluation.batch_size, 1),
+            ('evaluation.vis', self.evaluation.vis, 0),
+            ('evaluation.every', self.evaluation.every, 0),
+            ('data.workers', data.workers, 0),
+            *((f'{s.name}.keep_every', s.keep_every, 1) for s in data.training + data.evaluation),
+        ):
+            if value < least:
+                raise UserError(f'The key {name!r} should be at least {least}, not {value}.')
+
+    def check_training(self) -> None:
+        """Refuse a run that has nothing to learn from, or too few weights of losses."""
+        if not self.data.training:
+            raise UserError(
+                f'The configuration {self.name!r} names no training data (data.training); '
+                f'it is not one for --mode train. Those are {", ".join(STAGES.values())}.'
+            )
+        needed = {'confs'}
+        needed |= set(MAP_LOSSES) if self.model.adaptive else set()
+        needed |= {'fov'} if self.model.camera_branch else set()
+        missing = sorted(needed - set(self.losses))
+        if missing:
+            raise UserError(
+                f'The configuration {self.name!r} gives no weight to {", ".join(missing)}, which '
+                'its network has; add them below losses (0 leaves one out of the sum).'
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return Path(self.out) if self.out else Path('runs') / self.name
+
+    @property
+    def matched_losses(self) -> list[str]:
+        """The losses on matched people that have a weight."""
+        return [name for name in self.losses if name not in OTHER_LOSSES]
+
+    def save(self, path: Path) -> None:
+        """Write everything, defaults included, as YAML."""
+        with written_beside(path) as temporary:
+            temporary.write_text(yaml.safe_dump(as_plain(self), sort_keys=False))
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """
+    Read a configuration by its published name, or a YAML file by its path.
+
+    `overrides` are of the form `group.key=value`, the value in YAML. Raises UserError.
+    """
+    values = _read(name)
+    for override in overrides:
+        _override(values, override)
+    values.setdefault('name', Path(name).stem)
+    return build(RunConfig, values)
+
+
+def config_names() -> list[str]:
+    """Return the names that `load_config` knows."""
+    return sorted(path.stem for path in FOLDER.glob('*.yaml') if path.stem != 'base')
+
+
+def _read(name: str) -> dict[str, Any]:
+    """Read a file over the ones it is `based_on`."""
+    path = Path(name) if name.endswith(('.yaml', '.yml')) else FOLDER / f'{name}.yaml'
+    if not path.is_file():
+        raise UserError(
+            f'There is no configuration {name!r}; take one of {", ".join(config_names())}, or the '
+            'path of a YAML file.'
+        )
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'{path}: this is no YAML: {error}') from error
+    if not isinstance(values, dict):
+        raise UserError(f'{path}: expected keys and values, got {type(values).__name__}.')
+    below = values.pop('based_on', None)
+    return values if below is None else _merged(_read(str(below)), values)
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `below` with the keys of `above` in their places, group by group."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        both = isinstance(old, dict) and isinstance(value, Mapping)
+        result[key] = _merged(old, value) if both and isinstance(old, dict) else value
+    return result
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition('=')
+    if not equals or not key:
+        raise UserError(f'Expected key=value on the command line, got {override!r}.')
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f'The value in {override!r} cannot be read: {error}') from error
+    *groups, last = key.split('.')
+    inner = values
+    for group in groups:
+        below = inner.get(group)
+        inner[group] = dict(below) if isinstance(below, dict) else {}
+        inner = inner[group]
+    inner[last] = value
