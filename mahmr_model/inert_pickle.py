@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import pickle
 import re
-from typing import Any, BinaryIO
+from typing import Any, IO
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,7 @@ class Record:
 class InertUnpickler(pickle.Unpickler):
     """Reads a pickle in which NumPy's names, and those that `admits`, become records."""
 
-    def __init__(self, stream: BinaryIO, admits: Callable[[str, str], bool]) -> None:
+    def __init__(self, stream: IO[bytes], admits: Callable[[str, str], bool]) -> None:
         super().__init__(stream, encoding='latin1')
         self._admits = admits
 

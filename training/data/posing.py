@@ -25,16 +25,16 @@ class WorkerBody:
     """A body of one gender, with as many shape parameters as its files allow (10 or 11)."""
 
     def __init__(self, data: BodyData) -> None:
-        self._layer = BodyLayer(data, kid=data.kid_template is not None)
-        self._joints = self._layer.joints_only()
+        layer = BodyLayer(data, kid=data.kid_template is not None)
+        self._joints = layer.joints_only()
         vertices = len(data.v_template)
         # One row a coefficient: the template, the shapes, the pose correctives (Loper et al.
         # 2015, equations 2, 8 and 9); one column a coordinate, x of all vertices first.
         self._basis = torch.cat(
             [
-                self._layer.v_template.T.reshape(1, -1),
-                self._layer.shapedirs.permute(2, 1, 0).flatten(1),
-                self._layer.posedirs.unflatten(1, (vertices, 3)).transpose(1, 2).flatten(1),
+                layer.v_template.T.reshape(1, -1),
+                layer.shapedirs.permute(2, 1, 0).flatten(1),
+                layer.posedirs.unflatten(1, (vertices, 3)).transpose(1, 2).flatten(1),
             ]
         ).contiguous()
         regressor = self._layer.joint_regressor
@@ -42,13 +42,18 @@ class WorkerBody:
         self._joint_shapes = torch.einsum('jv,vcs->sjc', regressor, self._layer.shapedirs).flatten(
             1
         )
-        self._weights = self._layer.skin_weights.T.contiguous()
-        self.faces = self._layer.faces
+        self._weights = layer.skin_weights.T.contiguous()
+        self.faces = layer.faces
 
     @property
     def shape_count(self) -> int:
         """10, or 11 where the files have a child template."""
-        return self._layer.shape_count
+        return self._joints.shape_count
+
+    @property
+    def vertex_count(self) -> int:
+        """V."""
+        return self._weights.shape[1]
 
     def joints(self, rotations: Tensor, betas: Tensor) -> Tensor:
         """Return 45 joints (P, 45, 3) in body space from rotations (P, 24, 3, 3)."""
@@ -56,7 +61,10 @@ class WorkerBody:
 
     def heights(self, betas: Tensor) -> Tensor:
         """Return statures (P,) in metres at zero pose."""
-        return self._layer.heights(betas)
+        y = slice(self.vertex_count, 2 * self.vertex_count)
+        known = torch.cat([torch.ones(len(betas), 1), betas], dim=1)
+        at_rest = known @ self._basis[: known.shape[1], y]
+        return at_rest.amax(1) - at_rest.amin(1)
 
     def mesh(self, rotations: Tensor, betas: Tensor) -> Tensor:
         """Return vertices (P, 3, V) in body space, one row a coordinate."""
@@ -65,7 +73,7 @@ class WorkerBody:
         coefficients = torch.cat([torch.ones(count, 1), betas, feature], dim=1)
         still = (coefficients @ self._basis).view(count, 3, -1)
         rest = self._joint_template + (betas @ self._joint_shapes).view(count, -1, 3)
-        _, transforms = batch_rigid_transform(rotations, rest, self._layer.parents)
+        _, transforms = batch_rigid_transform(rotations, rest, self._joints.parents)
         rows = transforms[:, :, :3].permute(0, 2, 3, 1).reshape(-1, rotations.shape[1])
         blend = (rows @ self._weights).view(count, 3, 4, -1)
         x, y, z = still[:, None, 0], still[:, None, 1], still[:, None, 2]
@@ -80,6 +88,7 @@ class WorkerBodies:
         self._bodies = {gender: WorkerBody(load_body(path, gender)) for gender in genders}
         first = next(iter(self._bodies.values()))
         self.faces = first.faces
+        self.vertex_count = first.vertex_count
         self.shape_count = min(body.shape_count for body in self._bodies.values())
 
     def joints(self, rotations: Tensor, betas: Tensor, genders: Sequence[Gender]) -> Tensor:
@@ -91,6 +100,8 @@ class WorkerBodies:
 
     def meshes(self, rotations: Tensor, betas: Tensor, genders: Sequence[Gender]) -> Tensor:
         """Return vertices (P, 3, V) in body space, one row a coordinate."""
+        if not genders:
+            return rotations.new_empty(0, 3, self.vertex_count)
         parts = [(of, body.mesh(rotations[of], betas[of])) for body, of in self._groups(genders)]
         if len(parts) == 1:
             return parts[0][1]

@@ -1,0 +1,63 @@
+"""What an evaluation compares with, in the pixels of the picture as the dataset has it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mahmr_model.body.joints import SMPL_JOINT_NAMES
+from training.data.annotation import Annotation, Keypoints
+from training.data.camera import projected
+from training.data.placing import Placed
+from training.data.sample import SampleMaker
+from training.metrics.panoptic import ACTIVITIES
+from training.metrics.types import MeshTruth, MupotsTruth, PanopticTruth, RelativeHumanTruth
+
+Truth = MeshTruth | PanopticTruth | MupotsTruth | RelativeHumanTruth
+
+
+def truth_of(dataset: str, annotation: Annotation, placed: Placed, maker: SampleMaker) -> Truth:
+    """Return the truth of one of the evaluation's protocols; `placed` without augmentation."""
+    if dataset == 'panoptic':
+        return _panoptic(annotation, _keypoints(annotation))
+    if dataset == 'mupots':
+        points = _keypoints(annotation)
+        assert points.joints_camera is not None
+        return MupotsTruth(points.joints_px, points.joints_camera, points.visible)
+    if dataset == 'rh':
+        points = _keypoints(annotation)
+        assert annotation.depth_layers is not None
+        assert annotation.ages is not None
+        return RelativeHumanTruth(
+            points.joints_px, points.visible, annotation.depth_layers, annotation.ages
+        )
+    return _mesh_truth(annotation, placed, maker)
+
+
+def _keypoints(annotation: Annotation) -> Keypoints:
+    assert annotation.keypoints is not None
+    return annotation.keypoints
+
+
+def _panoptic(annotation: Annotation, points: Keypoints) -> PanopticTruth:
+    name = annotation.picture.as_posix().lower()
+    activity = next((activity for activity in ACTIVITIES if activity in name), '')
+    assert points.joints_camera is not None
+    return PanopticTruth(activity, points.joints_camera, points.visible)
+
+
+def _mesh_truth(annotation: Annotation, placed: Placed, maker: SampleMaker) -> MeshTruth:
+    """Return people with their meshes; each is of their own gender."""
+    assert annotation.intrinsics is not None
+    intrinsics = np.asarray(annotation.intrinsics, np.float64)
+    heights = maker.bodies.heights(torch.from_numpy(placed.betas), placed.genders)
+    kids = annotation.kids
+    joints = placed.joints_camera_m[:, : len(SMPL_JOINT_NAMES)]
+    return MeshTruth(
+        joints,
+        projected(joints, intrinsics),
+        maker.meshes_camera_m(placed).transpose(1, 2).contiguous().numpy(),
+        heights.numpy(),
+        np.array(np.broadcast_to(intrinsics[:, 0, 0], len(placed))),
+        np.zeros(len(placed), bool) if kids is None else kids,
+    )
