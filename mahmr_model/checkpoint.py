@@ -225,13 +225,20 @@ def load_dinov2(network: MAHMR, state: State, name: str) -> None:
     network.load_state_dict(ours, strict=False)
 
 
-def save_weights(network: MAHMR, path: Path, body: BodyKind) -> None:
-    """Write a network as safetensors with its configuration in the header."""
+def save_weights(
+    network: MAHMR, path: Path, body: BodyKind, extras: Mapping[str, Tensor] | None = None
+) -> None:
+    """
+    Write a network as safetensors with its configuration in the header.
+
+    `extras` are tensors beside it, named as `EXTRAS` says, which training alone needs.
+    """
     state = {
         key: value.contiguous()
         for key, value in network.state_dict().items()
         if key not in DERIVED and not key.startswith('decoder.decoder.bbox_embed.')
     }
+    state |= {key: value.contiguous() for key, value in (extras or {}).items()}
     header = json.dumps({'config': network.config.as_dict(), 'body': body})
     with written_beside(path) as temporary:
         safetensors.torch.save_file(state, temporary, metadata={METADATA_KEY: header})

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 
-from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.placement import Lens, project, translation_m
 from mahmr_model.geometry.rotations import axis_angle_from_rotation, rotation_from_6d
 from mahmr_model.network import LayerPrediction
@@ -45,9 +44,9 @@ class QueryPeople:
 
 
 def query_people(
-    prediction: LayerPrediction, body: BodyLayer, lens: Lens, input_size: int
+    prediction: LayerPrediction, body: nn.Module, lens: Lens, input_size: int
 ) -> QueryPeople:
-    """Pose every query; `body` may be a layer of joints alone (`BodyLayer.joints_only`)."""
+    """Pose every query; `body` a `BodyLayer`, or one of joints alone (`joints_only`)."""
     batch, queries = prediction.camera_abc.shape[:2]
     rotations = rotation_from_6d(prediction.pose_6d.float().unflatten(-1, (24, 6)))
     betas = prediction.betas.float()

@@ -11,6 +11,7 @@ from torch import nn, Tensor
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.placement import Lens
 from mahmr_model.network import MAHMR
+from training.crowdpose import CrowdPoseBody
 from training.denoising import (
     denoising_queries,
     DenoisingConfig,
@@ -41,7 +42,10 @@ class TrainingModel(nn.Module):
     """Holds the network that is trained; the network itself never sees a target."""
 
     def __init__(
-        self, network: MAHMR, body: BodyLayer, denoising: DenoisingConfig | None = None
+        self,
+        network: MAHMR,
+        body: BodyLayer | CrowdPoseBody,
+        denoising: DenoisingConfig | None = None,
     ) -> None:
         super().__init__()
         self.network = network

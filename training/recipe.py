@@ -1,0 +1,175 @@
+"""A step of MA-HMR's training, and the model that a run begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+
+from accelerate import Accelerator
+import numpy as np
+import torch
+from torch import nn, Tensor
+
+from mahmr_model.body.data import BodyData, find_body, load_body, OPEN_BODY
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.checkpoint import BodyKind, load_dinov2, load_state, read_state, State
+from mahmr_model.config import ModelConfig
+from mahmr_model.errors import UserError
+from mahmr_model.network import MAHMR
+from mahmr_model.preprocess import pad_and_normalise
+from mahmr_model.weights import weights_folders
+from training.config import RunConfig
+from training.criterion import Criterion, Losses, weighted_sum
+from training.crowdpose import CrowdPoseBody
+from training.denoising import DenoisingDraw
+from training.sampling import Batch
+from training.shares import Shares, step_shares
+from training.train_model import TrainingModel
+
+logger = logging.getLogger(__name__)
+
+_DENOISING = 'dn_enc.'
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What a batch needs to know of its step."""
+
+    shares: Shares
+    draw: DenoisingDraw
+    use_true_scale_map: bool
+
+
+class MeshRecipe:
+    """The published losses; see `training.losses.losses` for each of them."""
+
+    def __init__(self, config: RunConfig, accelerator: Accelerator) -> None:
+        self._config = config
+        self._accelerator = accelerator
+        self._criterion = Criterion(config.matched_losses, config.model.input_size)
+
+    def plan(self, batches: Sequence[Batch], epoch: int) -> list[BatchPlan]:
+        """Count what the batches of a step hold, over all processes (`training.shares`)."""
+        training = self._config.training
+        shares = step_shares(
+            [batch.targets for batch in batches],
+            self._config.model.queries,
+            self._config.denoising,
+            self._gathered,
+        )
+        return [
+            BatchPlan(
+                share,
+                DenoisingDraw(
+                    share.most_people,
+                    [noise_seed(training.seed, epoch, index) for index in batch.indices],
+                ),
+                epoch < training.true_map_epochs,
+            )
+            for batch, share in zip(batches, shares, strict=True)
+        ]
+
+    def losses(self, model: nn.Module, batch: Batch, plan: BatchPlan) -> Losses:
+        """Return the batch's part of every loss of the step, by name."""
+        device, multiple = self._accelerator.device, self._config.model.pad_multiple
+        images = [
+            pad_and_normalise(image.to(device, non_blocking=True), multiple)
+            for image in batch.images
+        ]
+        targets = [target.to(device) for target in batch.targets]
+        output = model(images, targets, use_true_scale_map=plan.use_true_scale_map, draw=plan.draw)
+        return self._criterion(output, targets, plan.shares)[0]
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Return the weighted sum."""
+        return weighted_sum(dict(losses), self._config.losses)
+
+    def _gathered(self, counts: Tensor) -> Tensor:
+        gathered: Tensor = self._accelerator.gather(counts.to(self._accelerator.device))
+        return gathered
+
+
+def noise_seed(*numbers: int) -> int:
+    """Return a seed that belongs to these numbers alone."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def load_run_body(config: RunConfig) -> tuple[BodyData, BodyKind, Path]:
+    """Return the body of a run, whose shapes it speaks, and the file or folder it is from."""
+    if config.body == 'open':
+        return load_body(OPEN_BODY), 'open', OPEN_BODY
+    path = find_body(None if config.body == 'smpl' else Path(config.body), weights_folders())
+    return load_body(path), 'smpl', path
+
+
+def build_model(config: RunConfig, body: BodyData) -> TrainingModel:
+    """Build the training model of a run with the weights that it starts from."""
+    torch.manual_seed(config.training.seed)
+    kid = config.model.shapes == 11
+    model = TrainingModel(
+        new_network(config.model, body),
+        CrowdPoseBody(body, kid) if config.joints == 'crowdpose' else BodyLayer(body, kid),
+        config.denoising,
+    )
+    path = starting_weights(config)
+    if path is None:
+        logger.warning('%s starts from random weights', config.name)
+    else:
+        start_from(model, read_state(path), path)
+    return model
+
+
+def new_network(config: ModelConfig, body: BodyData) -> MAHMR:
+    """Return a new network that starts from a body's mean pose and shape."""
+    return MAHMR(
+        config,
+        None if body.mean_pose is None else torch.from_numpy(body.mean_pose),
+        None if body.mean_shape is None else torch.from_numpy(body.mean_shape),
+    )
+
+
+def starting_weights(config: RunConfig) -> Path | None:
+    """Return the first of the run's `starts_from` that exists; None where none is named."""
+    for name in config.starts_from:
+        if Path(name).is_file():
+            return Path(name)
+    if config.starts_from:
+        raise UserError(
+            f'The configuration {config.name!r} starts from {" or ".join(config.starts_from)}, '
+            'but there is none of them; put the weights there, run the stage before, or set '
+            'starts_from=PATH (starts_from=null for new weights).'
+        )
+    return None
+
+
+def start_from(model: TrainingModel, state: State, path: Path) -> None:
+    """
+    Load weights: MA-HMR's, SAT-HMR's, this project's own, or DINOv2's for the encoder alone.
+
+    The denoising encoder is taken where the file has it with the same number of shapes.
+    """
+    if 'pos_embed' in state and 'cls_token' in state:
+        load_dinov2(model.network, state, str(path))
+        logger.info('the encoder starts from %s', path)
+        return
+    report = load_state(model.network, state, str(path))
+    logger.info('starts from %s', path)
+    if report.not_in_file:
+        logger.info('new, since the file lacks them: %s', ', '.join(report.not_in_file))
+    if model.denoising is None:
+        return
+    own = model.dn_enc.state_dict()
+    given = {k: state[_DENOISING + k] for k in own if _DENOISING + k in state}
+    if given.keys() == own.keys() and all(given[k].shape == own[k].shape for k in own):
+        model.dn_enc.load_state_dict(given)
+    else:
+        logger.info('the denoising encoder is new: %s has none of this size', path)
+
+
+def training_extras(model: TrainingModel) -> State:
+    """Return what a file of weights holds beside the network, so that the stage can go on."""
+    if model.denoising is None:
+        return {}
+    return {_DENOISING + key: value for key, value in model.dn_enc.state_dict().items()}

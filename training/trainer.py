@@ -1,0 +1,228 @@
+"""The loop of a training run: epochs of steps, losses to the log, checkpoints, evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+import itertools
+import logging
+import math
+from pathlib import Path
+from typing import Any, Protocol
+
+from accelerate import Accelerator
+import torch
+from torch import nn, Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from mahmr_model.errors import UserError
+from training.checkpoints import load_checkpoint, Progress, save_checkpoint
+from training.config import TrainingConfig
+from training.sampling import Batch, EpochSampler, StepOrder, training_loader, TrainingPictures
+
+logger = logging.getLogger(__name__)
+
+ENCODER = 'encoder'
+"""Parameters with this in their name are the second group of the optimiser."""
+
+
+class Recipe(Protocol):
+    """What is learnt: how a step's batches become losses."""
+
+    def plan(self, batches: Sequence[Batch], epoch: int) -> Sequence[Any]:
+        """Return what each batch needs to know of the whole step; all processes call it."""
+
+    def losses(self, model: nn.Module, batch: Batch, plan: Any) -> dict[str, Tensor]:
+        """Return the losses of a batch by name; their average over batches is the step's."""
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Return what is minimised."""
+
+
+AfterEpoch = Callable[[int, int], None]
+"""
+Called by every process with the epoch that ended and the steps done since the beginning; once
+more for the last epoch where a run goes on from its end.
+"""
+
+
+def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """Return AdamW with two groups: the encoder's parameters, and all others."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    groups = [
+        {
+            'params': [p for name, p in named if ENCODER not in name],
+            'lr': config.learning_rate,
+        },
+        {
+            'params': [p for name, p in named if ENCODER in name],
+            'lr': config.encoder_learning_rate,
+        },
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group['params']], weight_decay=config.weight_decay
+    )
+
+
+def cosine_to_zero(
+    optimiser: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return the schedule that falls from each group's rate to 0 over all steps."""
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: (1 + math.cos(math.pi * min(step, steps) / steps)) / 2
+    )
+
+
+class Trainer:
+    """
+    Trains a model by a recipe; everything that several processes or devices need is Accelerate's.
+
+    A step is `accumulation` batches in every process. Nothing in it depends on what is random
+    outside of it: the order of pictures follows from seed and epoch, augmentation and noise from
+    these and the picture. So a run that goes on from a checkpoint is the uninterrupted run.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        config: TrainingConfig,
+        model: nn.Module,
+        recipe: Recipe,
+        pictures: TrainingPictures,
+        folder: Path,
+        *,
+        workers: int = 0,
+        after_epoch: AfterEpoch = lambda epoch, step: None,
+    ) -> None:
+        self._accelerator, self._config, self._recipe = accelerator, config, recipe
+        self._pictures, self._folder, self._after_epoch = pictures, folder, after_epoch
+        self._order = StepOrder(
+            len(pictures),
+            config.batch_size,
+            config.accumulation,
+            accelerator.num_processes,
+            config.seed,
+        )
+        self._sampler = EpochSampler(self._order, accelerator.process_index)
+        self._loader = training_loader(pictures, self._sampler, workers)
+        optimiser = make_optimiser(model, config)
+        self._schedule = cosine_to_zero(optimiser, config.epochs * self._order.steps)
+        self._model, self._optimiser = accelerator.prepare(model, optimiser)
+        # Not prepared: Accelerate would move it on once for each process.
+        accelerator.register_for_checkpointing(self._schedule)
+        self.progress = Progress()
+        self._writer: SummaryWriter | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of this run's checkpoints."""
+        return self._folder / 'checkpoints'
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint."""
+        self.progress = load_checkpoint(self._accelerator, checkpoint)
+        if self.progress.total_steps != (
+            self.progress.epoch * self._order.steps + self.progress.step
+        ):
+            raise UserError(
+                f'{checkpoint}: it is of a run with other steps an epoch (now '
+                f'{self._order.steps}); resume with the same data, batch size, accumulation and '
+                'number of processes, or start anew from its weights (starts_from).'
+            )
+
+    def run(self, writer: SummaryWriter | None = None) -> None:
+        """
+        Train to the last epoch; `writer` is TensorBoard's, in the main process alone.
+
+        Raises UserError where a loss is not finite.
+        """
+        self._writer = writer
+        if self.progress.epoch > 0 and self.progress.step == 0:
+            # Whatever stopped the run may have done so between checkpoint and evaluation.
+            self._after_epoch(self.progress.epoch - 1, self.progress.total_steps)
+        for epoch in range(self.progress.epoch, self._config.epochs):
+            self._run_epoch(epoch)
+            self.progress = Progress(epoch + 1, 0, self.progress.total_steps)
+            save_checkpoint(self._accelerator, self.checkpoints, self.progress)
+            self._after_epoch(epoch, self.progress.total_steps)
+
+    def _run_epoch(self, epoch: int) -> None:
+        first = self.progress.step
+        self._sampler.set_start(epoch, first)
+        batches = iter(self._loader)
+        progress_bar = tqdm(
+            range(first, self._order.steps),
+            desc=f'epoch {epoch + 1}/{self._config.epochs}',
+            unit='step',
+            initial=first,
+            total=self._order.steps,
+            disable=None if self._accelerator.is_main_process else True,
+        )
+        self._model.train()
+        for step in progress_bar:
+            losses = self._step(list(itertools.islice(batches, self._config.accumulation)), epoch)
+            self.progress = Progress(epoch, step + 1, self.progress.total_steps + 1)
+            if self.progress.total_steps % self._config.log_every == 0:
+                self._log(losses, progress_bar)
+            if self._checkpoint_is_due():
+                save_checkpoint(self._accelerator, self.checkpoints, self.progress)
+
+    def _step(self, batches: Sequence[Batch], epoch: int) -> dict[str, Tensor]:
+        """Make one step of the optimiser; returns this process's average losses."""
+        plans = self._recipe.plan(batches, epoch)
+        sums: dict[str, Tensor] = {}
+        for turn, (batch, plan) in enumerate(zip(batches, plans, strict=True)):
+            last = turn == len(batches) - 1
+            alone = nullcontext() if last else self._accelerator.no_sync(self._model)
+            with alone:
+                losses = self._recipe.losses(self._model, batch, plan)
+                total = self._recipe.total(losses) / len(batches)
+                self._refuse_unless_finite(total, losses, batch)
+                self._accelerator.backward(total)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.detach() / len(batches)
+        self._accelerator.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        if not self._accelerator.optimizer_step_was_skipped:
+            self._schedule.step()
+        return sums
+
+    def _refuse_unless_finite(
+        self, total: Tensor, losses: Mapping[str, Tensor], batch: Batch
+    ) -> None:
+        if bool(total.isfinite()):
+            return
+        names = [name for name, value in losses.items() if not bool(value.isfinite())]
+        pictures = [self._pictures.describe(index) for index in batch.indices]
+        raise UserError(
+            f'Step {self.progress.total_steps + 1}: the loss is not finite ('
+            f'{", ".join(names) or "their sum"}) on the pictures {", ".join(pictures)}; look at '
+            'their annotations, or lower training.learning_rate; the last checkpoint is as it was.'
+        )
+
+    def _checkpoint_is_due(self) -> bool:
+        every, step = self._config.checkpoint_every, self.progress.step
+        return every > 0 and step % every == 0 and step < self._order.steps
+
+    def _log(self, losses: Mapping[str, Tensor], progress_bar: Any) -> None:
+        """Write the losses of the whole step, averaged over processes, and the learning rate."""
+        names = sorted(losses)
+        stacked = torch.stack([losses[name].float() for name in names])
+        values = dict(zip(names, self._mean(stacked).tolist(), strict=True))
+        total = float(self._recipe.total({k: torch.tensor(v) for k, v in values.items()}))
+        if self._writer is None:
+            return
+        step = self.progress.total_steps
+        progress_bar.set_postfix(loss=f'{total:.4g}', refresh=False)
+        logger.info('step %d: loss %.6g', step, total)
+        self._writer.add_scalar('loss/total', total, step)
+        for name, value in values.items():
+            self._writer.add_scalar(f'loss/{name}', value, step)
+        for group, rate in enumerate(self._schedule.get_last_lr()):
+            self._writer.add_scalar(f'learning_rate/{group}', rate, step)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        reduced: Tensor = self._accelerator.reduce(values, 'mean')
+        return reduced
