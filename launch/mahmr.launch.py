@@ -35,19 +35,8 @@ ARGUMENTS = {
 }
 
 
-def generate_launch_description():
-    """Describe the processes and the node's way to `active`."""
-    value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
-    sim_time = {'use_sim_time': ParameterValue(value['use_sim_time'], value_type=bool)}
-    node = LifecycleNode(
-        package='mahmr',
-        executable='mahmr_node',
-        name=value['name'],
-        namespace=value['namespace'],
-        parameters=[value['params_file'], sim_time],
-        arguments=['--ros-args', '--log-level', value['log_level']],
-        output='screen',
-    )
+def bring_up(node, wanted):
+    """Return what configures the node and then activates it, where that is wanted."""
 
     def change_to(transition_id):
         return ChangeState(
@@ -62,12 +51,28 @@ def generate_launch_description():
             goal_state='inactive',
             entities=[EmitEvent(event=change_to(Transition.TRANSITION_ACTIVATE))],
         ),
-        condition=IfCondition(value['autostart']),
+        condition=IfCondition(wanted),
     )
     configure = EmitEvent(
-        event=change_to(Transition.TRANSITION_CONFIGURE),
-        condition=IfCondition(value['autostart']),
+        event=change_to(Transition.TRANSITION_CONFIGURE), condition=IfCondition(wanted)
     )
+    return activate_when_configured, configure
+
+
+def generate_launch_description():
+    """Describe the processes and the node's way to `active`."""
+    value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
+    sim_time = {'use_sim_time': ParameterValue(value['use_sim_time'], value_type=bool)}
+    node = LifecycleNode(
+        package='mahmr',
+        executable='mahmr_node',
+        name=value['name'],
+        namespace=value['namespace'],
+        parameters=[value['params_file'], sim_time],
+        arguments=['--ros-args', '--log-level', value['log_level']],
+        output='screen',
+    )
+
     video = Node(
         package='mahmr',
         executable='video_camera',
@@ -93,5 +98,6 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
+    activate_when_configured, configure = bring_up(node, value['autostart'])
     # The handler stands before the event that leads to it.
     return LaunchDescription([*arguments, activate_when_configured, node, configure, video, rviz])

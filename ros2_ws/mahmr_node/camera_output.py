@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from geometry_msgs.msg import PoseArray, TransformStamped, Vector3
@@ -19,12 +20,13 @@ from mahmr_node.markers import markers_of
 from mahmr_node.messages import Result
 from mahmr_node.parameters import Settings
 
+# In the order in which they are sent: the overlay, which takes longest, holds up no other.
 TOPICS = {
     'markers': MarkerArray,
     'humans': HumanArray,
     'poses': PoseArray,
-    'overlay': Image,
     'estimated_camera_info': CameraInfo,
+    'overlay': Image,
 }
 
 
@@ -69,13 +71,19 @@ class CameraOutput:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish(self, result: Result, settings: Settings, interval_s: float) -> None:
-        """Build and publish what has listeners; `interval_s` is the time between results."""
+    def messages(
+        self, result: Result, settings: Settings, interval_s: float
+    ) -> Iterator[tuple[Callable[[Any], None], Any]]:
+        """
+        Build what has listeners, one by one: each message comes with the call that sends it.
+
+        `interval_s` is the time between results, which the lifetime of markers depends on.
+        """
         for topic, publisher in self._publishers.items():
             if publisher.get_subscription_count() > 0:
-                publisher.publish(self._build(topic, result, settings, interval_s))
+                yield publisher.publish, self._build(topic, result, settings, interval_s)
         if self._broadcaster is not None:
-            self._broadcaster.sendTransform(self._transforms(result))
+            yield self._broadcaster.sendTransform, self._transforms(result)
 
     def _build(self, topic: str, result: Result, settings: Settings, interval_s: float) -> Any:
         if topic == 'markers':

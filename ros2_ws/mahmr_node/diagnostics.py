@@ -48,13 +48,13 @@ class CameraStatistics:
         self._last_error_s = float('-inf')
         self._last_logged_s = float('-inf')
 
-    def succeed(self, people: int, timing: Timing) -> None:
+    def succeed(self, people: int, calibration: str, timing: Timing) -> None:
         """Count one published frame."""
         now = time.monotonic()
         self.interval_s = now - self.last_result_s if self.published else 0.0
         self.last_result_s = now
         self.published += 1
-        self.people, self.timing = people, timing
+        self.people, self.calibration, self.timing = people, calibration, timing
 
     def fail(self, error: str) -> bool:
         """Count one lost frame; return whether it is time to log."""

@@ -35,6 +35,11 @@ class Picture:
     arrival_s: float
     """When it arrived, seconds of the monotonic clock."""
 
+    @property
+    def stamp_s(self) -> float:
+        """When it was taken, seconds of the camera's clock."""
+        return float(self.header.stamp.sec) + 1e-9 * float(self.header.stamp.nanosec)
+
 
 @dataclass(frozen=True)
 class Result:

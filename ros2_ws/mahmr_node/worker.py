@@ -122,38 +122,43 @@ class Worker:
         network_s = time.monotonic() - prepared_s
         for (line, picture), people in zip(batch, results, strict=True):
             started_s = time.monotonic()
-            with self._publishing:
-                if self._stopped:
-                    return
-                try:
-                    self._finish(line, picture, people, settings)
-                except Exception as error:
-                    self._report(line, error)
-                    continue
-            stamp = picture.header.stamp
+            if isinstance(people, Exception):
+                self._report(line, people)
+                continue
+            try:
+                self._finish(line, picture, people, settings)
+            except Exception as error:
+                self._report(line, error)
+                continue
             timing = Timing(
                 waiting_s=taken_s - picture.arrival_s,
                 preparing_s=prepared_s - taken_s,
                 network_s=network_s,
                 publishing_s=time.monotonic() - started_s,
-                age_s=self._now_s() - (stamp.sec + 1e-9 * stamp.nanosec),
+                age_s=self._now_s() - picture.stamp_s,
             )
-            line.statistics.calibration = picture.lens.calibration.name.lower()
-            line.statistics.succeed(len(people) if isinstance(people, People) else 0, timing)
+            line.statistics.succeed(len(people), picture.lens.calibration.name.lower(), timing)
 
     def _finish(
-        self, line: CameraLine, picture: Picture, people: People | Exception, settings: Settings
+        self, line: CameraLine, picture: Picture, people: People, settings: Settings
     ) -> None:
-        """Track and publish the people of one picture, or raise what the network ran into."""
-        if isinstance(people, Exception):
-            raise people
+        """Track and publish the people of one picture."""
         if settings.tracking:
-            stamp = picture.header.stamp
-            people = line.tracker.update(people, stamp.sec + 1e-9 * stamp.nanosec)
-        line.output.publish(Result(picture, people), settings, line.statistics.interval_s)
+            people = line.tracker.update(people, picture.stamp_s)
+        result = Result(picture, people)
+        for publish, message in line.output.messages(result, settings, line.statistics.interval_s):
+            # Only the sending is under the lock: drawing takes longer than a lifecycle
+            # transition may wait.
+            with self._publishing:
+                if self._stopped:
+                    return
+                publish(message)
 
     def _report(self, line: CameraLine, error: Exception) -> None:
         """Show a lost frame in the diagnostics and, from time to time, in the log."""
+        if self._stopped:
+            # The publishers may be gone already, and nobody waits for this frame.
+            return
         kind = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
         text = f'{line.statistics.name}: a frame is lost: {kind}{error}'
         if line.statistics.fail(text):
