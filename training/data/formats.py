@@ -56,7 +56,7 @@ def bedlam(name: str, entry: Entry) -> Annotation:
         _each(entry['trans_world'], len(pose), (3,)),
         _each(entry['cam_rot'], len(pose), (3, 3)),
         _each(entry['cam_trans'], len(pose), (3,)),
-        cast('tuple[Gender, ...]', ('neutral',) * len(pose)),
+        _neutral(len(pose)),
     )
     return Annotation(Path(name), _cameras(entry['cam_int'], len(pose)), bodies)
 
@@ -188,8 +188,7 @@ def _bodies(
     for row, person in zip(betas, people, strict=True):
         row[: len(person.betas)] = person.betas
     moved = np.array([person.translation for person in people]).reshape(count, 3)
-    neutral: tuple[Gender, ...] = ('neutral',) * count
-    return Bodies(pose, betas, moved, rotation, translation, genders or neutral)
+    return Bodies(pose, betas, moved, rotation, translation, genders or _neutral(count))
 
 
 def _array(value: Any) -> Floats:
@@ -243,6 +242,10 @@ def _columns(value: Any, width: int) -> Floats:
     """Return 17 joints (17, width), also from the transposed array."""
     array = _array(value)
     return (array.T if array.shape == (width, 17) else array).reshape(17, width)
+
+
+def _neutral(count: int) -> tuple[Gender, ...]:
+    return tuple(GENDERS[0] for _ in range(count))
 
 
 def _whole(entry: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:

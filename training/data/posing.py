@@ -37,11 +37,9 @@ class WorkerBody:
                 layer.posedirs.unflatten(1, (vertices, 3)).transpose(1, 2).flatten(1),
             ]
         ).contiguous()
-        regressor = self._layer.joint_regressor
-        self._joint_template = regressor @ self._layer.v_template
-        self._joint_shapes = torch.einsum('jv,vcs->sjc', regressor, self._layer.shapedirs).flatten(
-            1
-        )
+        regressor = layer.joint_regressor
+        self._joint_template = regressor @ layer.v_template
+        self._joint_shapes = torch.einsum('jv,vcs->sjc', regressor, layer.shapedirs).flatten(1)
         self._weights = layer.skin_weights.T.contiguous()
         self.faces = layer.faces
 
@@ -85,7 +83,10 @@ class WorkerBodies:
 
     def __init__(self, path: Path, genders: Iterable[Gender] = GENDERS) -> None:
         """Load bodies from a folder in SMPL's layout or a single file; raises UserError."""
-        self._bodies = {gender: WorkerBody(load_body(path, gender)) for gender in genders}
+        if path.is_file():  # a single body stands for all genders
+            self._bodies = dict.fromkeys(genders, WorkerBody(load_body(path)))
+        else:
+            self._bodies = {gender: WorkerBody(load_body(path, gender)) for gender in genders}
         first = next(iter(self._bodies.values()))
         self.faces = first.faces
         self.vertex_count = first.vertex_count
