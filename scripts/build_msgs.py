@@ -15,6 +15,7 @@ from pathlib import Path
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKSPACE = ROOT / 'ros2_ws'
@@ -40,6 +41,17 @@ def tool(name: str) -> str:
     return found
 
 
+def require_compiler() -> None:
+    """Say what is missing of what pip does not bring."""
+    compilers = ('c++', 'g++', 'clang++')
+    header = Path(sysconfig.get_path('include')) / 'Python.h'
+    if not any(shutil.which(name) for name in compilers) or not header.is_file():
+        raise SystemExit(
+            'To build the messages, a C++ compiler, make and the headers of Python are needed; '
+            'on Debian and Ubuntu: apt install build-essential python3-dev'
+        )
+
+
 def run(command: list[str], env: dict[str, str] | None = None) -> None:
     """Run a command quietly; show all it said if it fails."""
     done = subprocess.run(
@@ -56,6 +68,7 @@ def run(command: list[str], env: dict[str, str] | None = None) -> None:
 
 def build_into_environment(prefix: Path) -> None:
     """Build against the ROS wheels under `prefix` and install there."""
+    require_compiler()
     build = WORKSPACE / 'build' / f'mahmr_msgs_py{sys.version_info.major}{sys.version_info.minor}'
     env = dict(os.environ, AMENT_PREFIX_PATH=str(prefix), CMAKE_PREFIX_PATH=str(prefix))
     env['PATH'] = f'{prefix / "bin"}{os.pathsep}{env["PATH"]}'

@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import array
+from typing import Any
 
 import cv2
-from cv_bridge import CvBridge
 import numpy as np
+from rclpy.logging import get_logger
 from sensor_msgs.msg import CompressedImage, Image
 
 from mahmr_model.errors import UserError
 from mahmr_model.types import ImageArray
 
-# What every cv_bridge turns into rgb8, the ROS distributions' and PyPI's: bytes a pixel.
-CV_BRIDGE = {
-    'rgb8': 3,
-    'bgr8': 3,
-    'rgba8': 4,
-    'bgra8': 4,
-    'mono8': 1,
-    'bayer_rggb8': 1,
-    'bayer_bggr8': 1,
-    'bayer_gbrg8': 1,
-}
-
-# What some cv_bridge or other cannot do: bytes a pixel and OpenCV's own conversion. The names
-# that give no meaning to the channels (8UC3) come from OpenCV, whose order is blue, green, red.
-OPENCV = {
+# Bytes a pixel, and OpenCV's conversion to RGB (None: it is RGB). The names that give no meaning
+# to the channels (8UC3) come from OpenCV, whose order is blue, green, red.
+ENCODINGS: dict[str, tuple[int, int | None]] = {
+    'rgb8': (3, None),
+    'bgr8': (3, cv2.COLOR_BGR2RGB),
+    'rgba8': (4, cv2.COLOR_RGBA2RGB),
+    'bgra8': (4, cv2.COLOR_BGRA2RGB),
+    'mono8': (1, cv2.COLOR_GRAY2RGB),
+    'bayer_rggb8': (1, cv2.COLOR_BayerRGGB2RGB),
+    'bayer_bggr8': (1, cv2.COLOR_BayerBGGR2RGB),
+    'bayer_gbrg8': (1, cv2.COLOR_BayerGBRG2RGB),
+    'bayer_grbg8': (1, cv2.COLOR_BayerGRBG2RGB),
     '8UC1': (1, cv2.COLOR_GRAY2RGB),
     '8UC3': (3, cv2.COLOR_BGR2RGB),
     '8UC4': (4, cv2.COLOR_BGRA2RGB),
-    'bayer_grbg8': (1, cv2.COLOR_BayerGRBG2RGB),
     'yuv422': (2, cv2.COLOR_YUV2RGB_UYVY),
     'uyvy': (2, cv2.COLOR_YUV2RGB_UYVY),
     'yuv422_yuy2': (2, cv2.COLOR_YUV2RGB_YUYV),
     'yuyv': (2, cv2.COLOR_YUV2RGB_YUYV),
 }
 
-ENCODINGS = (*CV_BRIDGE, *OPENCV)
+# What cv_bridge turns into rgb8; not every version of it does all of these.
+CV_BRIDGE = ('bgr8', 'rgba8', 'bgra8', 'mono8', 'bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8')
 
-_bridge = CvBridge()
+
+def _find_bridge() -> Any | None:
+    """
+    Return a cv_bridge that works, or None.
+
+    That of a ROS installation is built for one NumPy and fails with another, which a virtual
+    environment beside it may bring.
+    """
+    try:
+        from cv_bridge import CvBridge
+
+        bridge = CvBridge()
+        probe = Image(height=1, width=1, step=3, encoding='bgr8', data=array.array('B', bytes(3)))
+        bridge.imgmsg_to_cv2(probe, 'rgb8')
+    except Exception as error:
+        get_logger('mahmr').info(f'OpenCV alone converts pictures, cv_bridge fails here: {error}')
+        return None
+    return bridge
+
+
+_bridge = _find_bridge()
 
 
 def to_rgb(message: Image | CompressedImage) -> ImageArray:
@@ -53,19 +71,16 @@ def to_rgb(message: Image | CompressedImage) -> ImageArray:
         return _decompress(message)
     _check(message)
     rows = _rows_without_padding(message)
-    if message.encoding in CV_BRIDGE:
+    channels, conversion = ENCODINGS[message.encoding]
+    if _bridge is not None and message.encoding in CV_BRIDGE:
         if message.step != rows.shape[1]:
             message.data = array.array('B', rows.tobytes())
             message.step = rows.shape[1]
-        rgb = _bridge.imgmsg_to_cv2(message, 'rgb8')
-    else:
-        channels, conversion = OPENCV[message.encoding]
-        rgb = cv2.cvtColor(rows.reshape(message.height, message.width, channels), conversion)
-    return np.asarray(rgb, dtype=np.uint8)
-
-
-def _bytes_per_pixel(encoding: str) -> int:
-    return CV_BRIDGE[encoding] if encoding in CV_BRIDGE else OPENCV[encoding][0]
+        return np.asarray(_bridge.imgmsg_to_cv2(message, 'rgb8'), dtype=np.uint8)
+    image = rows.reshape(message.height, message.width, channels)
+    if conversion is None:
+        return image
+    return np.asarray(cv2.cvtColor(image, conversion), dtype=np.uint8)
 
 
 def _check(message: Image) -> None:
@@ -83,7 +98,7 @@ def _check(message: Image) -> None:
         )
     if message.width == 0 or message.height == 0:
         raise UserError(f'The picture has no pixels ({size}); look at the camera driver.')
-    row = message.width * _bytes_per_pixel(message.encoding)
+    row = message.width * ENCODINGS[message.encoding][0]
     if message.step < row or len(message.data) < message.step * message.height:
         raise UserError(
             f'A {message.encoding} picture of {size} has rows of at least {row} bytes, but this '
@@ -97,7 +112,7 @@ def _rows_without_padding(message: Image) -> ImageArray:
     """Return the bytes (height, width x bytes a pixel), without what `step` adds to a row."""
     used = message.step * message.height
     rows = np.frombuffer(message.data, np.uint8, used).reshape(message.height, message.step)
-    width = message.width * _bytes_per_pixel(message.encoding)
+    width = message.width * ENCODINGS[message.encoding][0]
     return np.ascontiguousarray(rows[:, :width])
 
 

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 # How often publishers of pictures that have come or gone are looked for.
 REFRESH_S = 0.25
 
+STATE_AFTER = {
+    'configure': 'inactive',
+    'activate': 'active',
+    'deactivate': 'inactive',
+    'cleanup': 'unconfigured',
+    'shutdown': 'finalized',
+}
+
 
 class MahmrNode(LifecycleNode):
     """
@@ -44,9 +52,10 @@ class MahmrNode(LifecycleNode):
         self._outputs: dict[str, CameraOutput] = {}
         self._lines: list[CameraLine] = []
         self._worker: Worker | None = None
+        self._lifecycle_state = 'unconfigured'
         self._diagnostics = Diagnostics(
             self,
-            state=lambda: str(self._state_machine.current_state[1]),
+            state=lambda: self._lifecycle_state,
             cameras=lambda: [line.statistics for line in self._lines],
         )
         self.create_timer(REFRESH_S, self._refresh)
@@ -91,7 +100,7 @@ class MahmrNode(LifecycleNode):
         try:
             work()
             # The base class tells the publishers whether they may publish.
-            return getattr(super(), f'on_{name}')(state)
+            done: TransitionCallbackReturn = getattr(super(), f'on_{name}')(state)
         except Exception as error:
             text = str(error)
             if not isinstance(error, UserError):
@@ -101,6 +110,8 @@ class MahmrNode(LifecycleNode):
             self._diagnostics.transition_error = f'{name} failed: {text}'
             undo()
             return TransitionCallbackReturn.FAILURE
+        self._lifecycle_state = STATE_AFTER[name]
+        return done
 
     def _configure(self) -> None:
         # The renderer brings torch with it, which an unconfigured node does without.

@@ -9,6 +9,7 @@ from ros_tools import compressed
 from sensor_msgs.msg import Image
 
 from mahmr_model.errors import UserError
+from mahmr_node import images
 from mahmr_node.images import ENCODINGS, to_rgb
 
 WIDTH, HEIGHT = 16, 12
@@ -73,10 +74,16 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize('bridge', [True, False], ids=['cv_bridge', 'without'])
 @pytest.mark.parametrize('padding', [0, 5])
 @pytest.mark.parametrize('encoding', ENCODINGS)
-def test_encoding(encoding: str, padding: int) -> None:
-    """Every encoding gives the same colours, with and without padded rows."""
+def test_encoding(
+    encoding: str, padding: int, bridge: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every encoding gives the same colours, with padded rows, and where cv_bridge is broken."""
+    assert images._bridge is not None
+    if not bridge:
+        monkeypatch.setattr(images, '_bridge', None)
     data, expected, tolerance = CASES[encoding]
     rgb = to_rgb(message(np.ascontiguousarray(data), encoding, padding))
     assert rgb.dtype == np.uint8
