@@ -11,16 +11,18 @@ import array
 from collections.abc import Iterator
 import math
 from pathlib import Path
+import signal
 import sys
+import threading
 
 import cv2
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -172,18 +174,21 @@ class VideoCamera(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Play until the end of the video or a signal; ends the process with its exit code."""
-    rclpy.init(args=args)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    # rclpy's own handlers would take the context away from under a picture being published.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         camera = VideoCamera()
-        while not camera.done:
-            rclpy.spin_once(camera)
-        camera.flush()
-        camera.get_logger().info(f'the end, after {camera.published} pictures')
+        while not camera.done and not ended.is_set():
+            rclpy.spin_once(camera, timeout_sec=0.1)
+        if camera.done:
+            camera.flush()
+            camera.get_logger().info(f'the end, after {camera.published} pictures')
     except UserError as error:
         get_logger('video_camera').fatal(str(error))
         sys.exit(2)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         try_shutdown()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+import signal
 
 import cv2
 import numpy as np
@@ -68,6 +69,17 @@ def test_loops_a_video(rig: Rig, tmp_path: Path) -> None:
     rig.wait(lambda: len(images) >= 7, 'more pictures than the video has')
     rig.wait(lambda: infos, 'a calibration')
     assert infos[0].k[0] == 0
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signal(rig: Rig, folder: Path, number: signal.Signals) -> None:
+    """A signal between or within pictures ends it with code 0 and without a word."""
+    images, _ = listen(rig)
+    for _ in range(3):
+        images.clear()
+        process = rig.start(PROGRAM, {'file': folder, 'name': 'cam', 'rate_hz': 500.0})
+        rig.wait(lambda: len(images) > 10, 'pictures')
+        assert process.stop(number) < 5.0
 
 
 @pytest.mark.parametrize('name', ['missing.mp4', 'text.mp4', 'empty'])
