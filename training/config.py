@@ -56,6 +56,8 @@ class DataConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     workers: int = 8
     """Processes that prepare pictures, beside each training process; 0 prepares in line."""
+    skip_limit: int = 100
+    """Pictures that may be missing, damaged or badly annotated before the run stops."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,11 @@ class RunConfig:
     Weights: the first of these files that exists. Training without any starts from nothing;
     evaluation and inference then take what lies in the weights folder.
     """
-    body: str = 'smpl'
-    """'smpl' (looked for in the weights folders), 'open', or a path."""
+    body: str | None = None
+    """
+    'smpl' (looked for in the weights folders), 'open', or a path; null for the body that the
+    weights are of, which is SMPL unless they say otherwise.
+    """
     joints: Literal['body', 'crowdpose'] = 'body'
     """The joints of training: 45 of the body, or CrowdPose's 14."""
     mixed_precision: Literal['no', 'bf16', 'fp16'] = 'no'

@@ -12,9 +12,16 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 
-from mahmr_model.body.data import BodyData, find_body, load_body, OPEN_BODY
+from mahmr_model.body.data import BodyData, find_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
-from mahmr_model.checkpoint import BodyKind, load_dinov2, load_state, read_state, State
+from mahmr_model.checkpoint import (
+    BodyKind,
+    load_dinov2,
+    load_state,
+    read_checkpoint,
+    read_state,
+    State,
+)
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
@@ -24,7 +31,7 @@ from training.config import RunConfig
 from training.criterion import Criterion, Losses, weighted_sum
 from training.crowdpose import CrowdPoseBody
 from training.denoising import DenoisingDraw
-from training.sampling import Batch
+from training.sampling import NumberedBatch
 from training.shares import Shares, step_shares
 from training.train_model import TrainingModel
 
@@ -50,11 +57,11 @@ class MeshRecipe:
         self._accelerator = accelerator
         self._criterion = Criterion(config.matched_losses, config.model.input_size)
 
-    def plan(self, batches: Sequence[Batch], epoch: int) -> list[BatchPlan]:
+    def plan(self, batches: Sequence[NumberedBatch], epoch: int) -> list[BatchPlan]:
         """Count what the batches of a step hold, over all processes (`training.shares`)."""
         training = self._config.training
         shares = step_shares(
-            [batch.targets for batch in batches],
+            [batch.samples.targets for batch in batches],
             self._config.model.queries,
             self._config.denoising,
             self._gathered,
@@ -71,14 +78,14 @@ class MeshRecipe:
             for batch, share in zip(batches, shares, strict=True)
         ]
 
-    def losses(self, model: nn.Module, batch: Batch, plan: BatchPlan) -> Losses:
+    def losses(self, model: nn.Module, batch: NumberedBatch, plan: BatchPlan) -> Losses:
         """Return the batch's part of every loss of the step, by name."""
         device, multiple = self._accelerator.device, self._config.model.pad_multiple
         images = [
             pad_and_normalise(image.to(device, non_blocking=True), multiple)
-            for image in batch.images
+            for image in batch.samples.images
         ]
-        targets = [target.to(device) for target in batch.targets]
+        targets = [target.to(device) for target in batch.samples.targets]
         output = model(images, targets, use_true_scale_map=plan.use_true_scale_map, draw=plan.draw)
         return self._criterion(output, targets, plan.shares)[0]
 
@@ -96,12 +103,16 @@ def noise_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def load_run_body(config: RunConfig) -> tuple[BodyData, BodyKind, Path]:
-    """Return the body of a run, whose shapes it speaks, and the file or folder it is from."""
-    if config.body == 'open':
-        return load_body(OPEN_BODY), 'open', OPEN_BODY
-    path = find_body(None if config.body == 'smpl' else Path(config.body), weights_folders())
-    return load_body(path), 'smpl', path
+def run_body(config: RunConfig) -> tuple[Path, BodyKind]:
+    """Return the file or folder of a run's body, for `load_body`, and whose shapes it has."""
+    name = config.body
+    if name is None:
+        weights = starting_weights(config)
+        own = weights is not None and weights.suffix == '.safetensors'
+        name = read_checkpoint(weights).body if own and weights is not None else 'smpl'
+    if name == 'open':
+        return OPEN_BODY, 'open'
+    return find_body(None if name == 'smpl' else Path(name), weights_folders()), 'smpl'
 
 
 def build_model(config: RunConfig, body: BodyData) -> TrainingModel:

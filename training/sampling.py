@@ -7,41 +7,34 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mahmr_model.errors import UserError
-from training.target import Target
+from training.data.dataset import Batch, collate, Item, quiet_worker
 
 Place = tuple[int, int]
 """An epoch and the index of a picture."""
 
 
 class TrainingPictures(Protocol):
-    """What the loop needs of a data set; `training.data` makes them."""
+    """What the loop needs of data; `training.data.dataset` has it."""
 
     def __len__(self) -> int:
         """Return the number of pictures."""
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Target]:
-        """Return a picture, uint8 (H', W', 3), and its truth."""
+    def __getitem__(self, index: int, /) -> Item:
+        """Return a sample, with the pictures that had to be skipped for it."""
 
     def set_epoch(self, epoch: int) -> None:
         """Choose what the next samples' augmentation is drawn from."""
 
-    def describe(self, index: int) -> str:
-        """Return the picture's path, for messages."""
-
 
 @dataclass(frozen=True)
-class Batch:
-    """B pictures, resized and augmented, with their truth."""
+class NumberedBatch:
+    """A batch, and the places (B,) of its samples in the data set."""
 
-    images: Sequence[Any]
-    """uint8 (H', W', 3) each."""
-    targets: Sequence[Any]
+    samples: Batch
     indices: Sequence[int]
-    """Their places in the data set."""
 
 
 @dataclass(frozen=True)
@@ -108,34 +101,45 @@ class EpochSampler(Sampler[list[Place]]):
         return self._order.batches(self._epoch, self._process, self._first_step)
 
 
-class _Numbered(Dataset[tuple[Tensor, Target, int]]):
+class _Numbered(Dataset[tuple[Item, int]]):
     """A data set that is told the epoch with every index, since workers outlive epochs."""
 
     def __init__(self, pictures: TrainingPictures) -> None:
         self._pictures = pictures
 
-    def __getitem__(self, place: Place) -> tuple[Tensor, Target, int]:
+    def __getitem__(self, place: Place) -> tuple[Item, int]:
         epoch, index = place
         self._pictures.set_epoch(epoch)
-        image, target = self._pictures[index]
-        return image, target, index
+        return self._pictures[index], index
 
 
-def _collate(samples: Sequence[tuple[Tensor, Target, int]]) -> Batch:
-    images, targets, indices = zip(*samples, strict=True)
-    return Batch(images, targets, indices)
+def _collate(numbered: Sequence[tuple[Item, int]]) -> NumberedBatch:
+    return NumberedBatch(collate([item for item, _ in numbered]), [n for _, n in numbered])
 
 
 def training_loader(
     pictures: TrainingPictures, sampler: EpochSampler, workers: int
 ) -> DataLoader[Any]:
-    """Return a loader of `Batch`es in the sampler's order."""
+    """Return a loader of batches in the sampler's order."""
     return DataLoader(
         _Numbered(pictures),
         batch_sampler=sampler,
         collate_fn=_collate,
-        num_workers=workers,
+        **worker_options(workers),
         persistent_workers=workers > 0,
-        multiprocessing_context='spawn' if workers > 0 else None,
-        prefetch_factor=4 if workers > 0 else None,
     )
+
+
+def worker_options(workers: int) -> dict[str, Any]:
+    """
+    Return how a loader starts its workers.
+
+    Afresh, because a fork of a process that uses CUDA or threads may hang.
+    """
+    if workers == 0:
+        return {'num_workers': 0}
+    return {
+        'num_workers': workers,
+        'multiprocessing_context': 'spawn',
+        'worker_init_fn': quiet_worker,
+    }

@@ -19,7 +19,14 @@ from tqdm import tqdm
 from mahmr_model.errors import UserError
 from training.checkpoints import load_checkpoint, Progress, save_checkpoint
 from training.config import TrainingConfig
-from training.sampling import Batch, EpochSampler, StepOrder, training_loader, TrainingPictures
+from training.data.dataset import SkipCounter
+from training.sampling import (
+    EpochSampler,
+    NumberedBatch,
+    StepOrder,
+    training_loader,
+    TrainingPictures,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +37,10 @@ ENCODER = 'encoder'
 class Recipe(Protocol):
     """What is learnt: how a step's batches become losses."""
 
-    def plan(self, batches: Sequence[Batch], epoch: int) -> Sequence[Any]:
+    def plan(self, batches: Sequence[NumberedBatch], epoch: int) -> Sequence[Any]:
         """Return what each batch needs to know of the whole step; all processes call it."""
 
-    def losses(self, model: nn.Module, batch: Batch, plan: Any) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: NumberedBatch, plan: Any) -> dict[str, Tensor]:
         """Return the losses of a batch by name; their average over batches is the step's."""
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -93,10 +100,12 @@ class Trainer:
         folder: Path,
         *,
         workers: int = 0,
+        skip_limit: int = 100,
         after_epoch: AfterEpoch = lambda epoch, step: None,
     ) -> None:
         self._accelerator, self._config, self._recipe = accelerator, config, recipe
-        self._pictures, self._folder, self._after_epoch = pictures, folder, after_epoch
+        self._folder, self._after_epoch = folder, after_epoch
+        self._skips = SkipCounter(skip_limit)
         self._order = StepOrder(
             len(pictures),
             config.batch_size,
@@ -168,8 +177,10 @@ class Trainer:
             if self._checkpoint_is_due():
                 save_checkpoint(self._accelerator, self.checkpoints, self.progress)
 
-    def _step(self, batches: Sequence[Batch], epoch: int) -> dict[str, Tensor]:
+    def _step(self, batches: Sequence[NumberedBatch], epoch: int) -> dict[str, Tensor]:
         """Make one step of the optimiser; returns this process's average losses."""
+        for batch in batches:
+            self._skips.add(batch.samples)
         plans = self._recipe.plan(batches, epoch)
         sums: dict[str, Tensor] = {}
         for turn, (batch, plan) in enumerate(zip(batches, plans, strict=True)):
@@ -190,12 +201,12 @@ class Trainer:
         return sums
 
     def _refuse_unless_finite(
-        self, total: Tensor, losses: Mapping[str, Tensor], batch: Batch
+        self, total: Tensor, losses: Mapping[str, Tensor], batch: NumberedBatch
     ) -> None:
         if bool(total.isfinite()):
             return
         names = [name for name, value in losses.items() if not bool(value.isfinite())]
-        pictures = [self._pictures.describe(index) for index in batch.indices]
+        pictures = [str(source.picture) for source in batch.samples.sources]
         raise UserError(
             f'Step {self.progress.total_steps + 1}: the loss is not finite ('
             f'{", ".join(names) or "their sum"}) on the pictures {", ".join(pictures)}; look at '

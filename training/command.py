@@ -1,0 +1,195 @@
+"""The trainer's command line, and what each mode does."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+import logging
+import sys
+
+from accelerate import Accelerator
+from torch.utils.tensorboard import SummaryWriter
+
+from mahmr_model.body.data import load_body
+from mahmr_model.errors import UserError
+from mahmr_model.weights import load_model
+from training.checkpoints import find_checkpoint, list_checkpoints
+from training.config import config_names, load_config, RunConfig, STAGES
+from training.epoch_end import EpochEnd
+from training.evaluator import Evaluator
+from training.inference import infer
+from training.recipe import build_model, MeshRecipe, run_body, starting_weights
+from training.run_data import training_data
+from training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+_EXAMPLES = """
+examples:
+  accelerate launch training/main.py --stage 3
+  accelerate launch training/main.py --mode train --cfg 3dpw_ft training.batch_size=8
+  accelerate launch training/main.py --stage 3 --resume
+  accelerate launch training/main.py --mode eval --cfg eval_3dpw --vis 100
+  accelerate launch training/main.py --mode infer --cfg demo pictures=my_folder
+  torchrun --nproc_per_node 2 training/main.py --stage 3      (several processes on a CPU)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a mode; returns the exit code: 0, or 2 where something was wrong with the input."""
+    options = _parser().parse_args(arguments)
+    if options.resume and '=' in options.resume:  # an override that follows a bare --resume
+        options.overrides.insert(0, options.resume)
+        options.resume = 'newest'
+    try:
+        config = _config(options)
+        accelerator = Accelerator(mixed_precision=config.mixed_precision)
+        _set_up_log(accelerator)
+        if options.mode == 'train':
+            return train(config, accelerator, options.resume)
+        return (
+            evaluate(config, accelerator)
+            if options.mode == 'eval'
+            else _infer(config, accelerator)
+        )
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> int:
+    """Train as configured, from the beginning or from a checkpoint."""
+    config.check_training()
+    folder = config.folder
+    body_path, body_kind = run_body(config)
+    body = load_body(body_path)
+    model = build_model(config, body)
+    evaluator = Evaluator(config, accelerator, body_path)
+    evaluator.check(config.model)
+    data = training_data(config, body_path)
+    epoch_end = EpochEnd(config, accelerator, model, body, body_kind, data, evaluator)
+    trainer = Trainer(
+        accelerator,
+        config.training,
+        model,
+        MeshRecipe(config, accelerator),
+        data,
+        folder,
+        workers=config.data.workers,
+        skip_limit=config.data.skip_limit,
+        after_epoch=epoch_end,
+    )
+    if resume:
+        trainer.resume(find_checkpoint(trainer.checkpoints, resume))
+    elif list_checkpoints(trainer.checkpoints):
+        raise UserError(
+            f'{folder} holds the checkpoints of another run; go on with it by --resume, or name '
+            'another folder by out=FOLDER.'
+        )
+    accelerator.wait_for_everyone()
+    writer = None
+    if accelerator.is_main_process:
+        _save_config(config)
+        writer = SummaryWriter(
+            str(folder / 'tensorboard'), purge_step=trainer.progress.total_steps + 1
+        )
+    epoch_end.writer = writer
+    try:
+        trainer.run(writer)
+    finally:
+        if writer is not None:
+            writer.close()
+        accelerator.end_training()
+    return 0
+
+
+def evaluate(config: RunConfig, accelerator: Accelerator) -> int:
+    """Evaluate the weights that a configuration names."""
+    if not config.data.evaluation:
+        raise UserError(
+            f'The configuration {config.name!r} names no data to evaluate on (data.evaluation).'
+        )
+    weights = starting_weights(config)
+    body_path, _ = run_body(config)
+    model = load_model(weights, body_path)
+    evaluator = Evaluator(config, accelerator, body_path)
+    evaluator.check(model.network.config)
+    writer = None
+    if accelerator.is_main_process:
+        _save_config(config)
+        writer = SummaryWriter(str(config.folder / 'tensorboard'))
+    evaluator(model, config.folder, writer=writer)
+    if accelerator.is_main_process:
+        print((config.folder / 'report.txt').read_text(), end='')  # noqa: T201
+    if writer is not None:
+        writer.close()
+    accelerator.end_training()
+    return 0
+
+
+def _infer(config: RunConfig, accelerator: Accelerator) -> int:
+    weights = starting_weights(config)
+    model = load_model(weights, None if config.body is None else run_body(config)[0])
+    if accelerator.is_main_process:
+        _save_config(config)
+    failed = infer(config, accelerator, model)
+    accelerator.end_training()
+    return 2 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='training/main.py',
+        description='Train, evaluate and run MA-HMR by the published configurations.',
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--mode', choices=('train', 'eval', 'infer'), default='train')
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--stage', choices=tuple(STAGES), help='train this stage')
+    what.add_argument(
+        '--cfg', metavar='NAME', help=f'{", ".join(config_names())}; or the path of a YAML file'
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='newest',
+        metavar='CHECKPOINT',
+        help='go on from the newest checkpoint of the run, or from a named one',
+    )
+    parser.add_argument(
+        '--vis', type=int, metavar='N', help='save pictures of every N-th one that is evaluated'
+    )
+    parser.add_argument(
+        'overrides', nargs='*', metavar='KEY=VALUE', help='any key, as training.batch_size=8'
+    )
+    return parser
+
+
+def _config(options: argparse.Namespace) -> RunConfig:
+    overrides = list(options.overrides)
+    if options.vis is not None:
+        overrides.append(f'evaluation.vis={options.vis}')
+    if options.stage is not None and options.mode != 'train':
+        raise UserError(f'--stage trains; for --mode {options.mode} name a --cfg.')
+    return load_config(options.cfg or STAGES[options.stage], overrides)
+
+
+def _save_config(config: RunConfig) -> None:
+    """Save the resolved configuration; on going on, say what has changed."""
+    path = config.folder / 'config.yaml'
+    if path.is_file():
+        before = load_config(str(path))
+        if replace(before, name=config.name) != config:
+            logger.warning('%s was another configuration; it is replaced', path)
+    config.save(path)
+
+
+def _set_up_log(accelerator: Accelerator) -> None:
+    level = logging.INFO if accelerator.is_main_process else logging.WARNING
+    logging.basicConfig(
+        format='%(asctime)s %(levelname)s %(message)s', level=logging.WARNING, stream=sys.stderr
+    )
+    logging.getLogger('training').setLevel(level)
+    logging.captureWarnings(True)

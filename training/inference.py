@@ -1,0 +1,50 @@
+"""Inference on a folder of pictures, spread over processes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from tqdm import tqdm
+
+from mahmr_model.errors import UserError
+from mahmr_model.pictures import list_pictures, read_picture
+from mahmr_model.predictor import Predictor
+from mahmr_model.render import draw_panel
+from mahmr_model.results import save_people
+from mahmr_model.weights import LoadedModel
+from training.config import RunConfig
+
+logger = logging.getLogger(__name__)
+
+
+def infer(config: RunConfig, accelerator: Accelerator, model: LoadedModel) -> int:
+    """
+    Write people of every picture of the folder `pictures` below the run's folder.
+
+    Each process takes every P-th. Returns how many pictures could not be read, over all of them;
+    each is named in the log.
+    """
+    pictures = list_pictures([Path(config.pictures)])
+    stems = [path.stem for path in pictures]
+    predictor = Predictor(
+        model,
+        device=str(accelerator.device),
+        precision=config.evaluation.precision,
+        confidence_threshold=min(config.evaluation.thresholds),
+    )
+    mine = pictures[accelerator.process_index :: accelerator.num_processes]
+    failed: list[Path] = []
+    for path in tqdm(mine, unit='picture', disable=None if accelerator.is_main_process else True):
+        try:
+            image = read_picture(path)
+            people = predictor(image)
+        except UserError as error:
+            logger.error('%s', error)
+            failed.append(path)
+            continue
+        name = path.stem if stems.count(path.stem) == 1 else path.name
+        save_people(config.folder / name, people, str(path), draw_panel(image, people))
+    return len(gather_object(failed))
