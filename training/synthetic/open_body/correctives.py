@@ -10,7 +10,12 @@ from scipy.sparse.linalg import splu
 
 from mahmr_model.body.joints import SMPL_PARENTS
 from training.synthetic.open_body.anny_source import Array, Indices
-from training.synthetic.open_body.skinning import joint_transforms, neighbour_means, soften
+from training.synthetic.open_body.skinning import (
+    joint_transforms,
+    neighbour_means,
+    pose_skin,
+    soften,
+)
 from training.synthetic.open_body.topology import edges_of
 
 FEATURES = 9 * (len(SMPL_PARENTS) - 1)
@@ -90,9 +95,9 @@ def _offsets(body: Skinned, poses: Array) -> Array:
     spans = ends @ body.template_m
     offsets = np.empty((len(poses), vertices, 3))
     for i, pose in enumerate(poses):
-        world, shifts = joint_transforms(pose, body.joints_m)
+        world, _ = joint_transforms(pose, body.joints_m)
         blend = np.tensordot(body.weights, world, 1)
-        skinned = np.einsum('vab,vb->va', blend, body.template_m) + body.weights @ shifts
+        skinned = pose_skin(body.template_m, body.joints_m, body.weights, pose)
         turned = np.einsum('eab,eb->ea', _nearest_rotations(np.tensordot(field, world, 1)), spans)
         aim = solver.solve(ends.T @ turned + _ANCHOR * skinned)
         back = np.swapaxes(blend, 1, 2)

@@ -11,7 +11,7 @@ from training.synthetic.open_body.topology import Skin
 
 # Weight of an edge's squared length beside the quadric error: keeps triangles of like size.
 _LENGTH_WEIGHT = 2e-3
-_MOST_NEIGHBOURS = 9
+_LEAST_NEIGHBOURS, _MOST_NEIGHBOURS = 3, 9
 _LEAST_NORMAL_DOT = 0.3
 _LEAST_ROUNDNESS = 0.12
 
@@ -95,7 +95,7 @@ class _Collapser:
         near_u, near_v = self._neighbours(u), self._neighbours(v)
         if v not in near_u or len(near_u & near_v) != 2:
             return False
-        if len(near_u | near_v) - 2 > _MOST_NEIGHBOURS:
+        if not _LEAST_NEIGHBOURS <= len(near_u | near_v) - 2 <= _MOST_NEIGHBOURS:
             return False
         moved = [f for n in self._at[u] if (f := self._faces[n]) and v not in f]
         old = self._v[np.array(moved)]

@@ -21,7 +21,7 @@ from training.synthetic.open_body.poses import random_poses
 from training.synthetic.open_body.refine import random_shapes
 from training.synthetic.open_body.shape_space import ShapeSpace
 
-_WIDTH_PX, _HEIGHT_PX, _PX_PER_M = 260, 360, 165.0
+_WIDTH_PX, _HEIGHT_PX, _PX_PER_M = 280, 330, 150.0
 _SKIN = np.array([[205, 175, 150]], np.uint8)
 # Body space (y up, facing +z) as a camera in front, at the left side or above sees it.
 _FRONT = np.diag([1.0, -1.0, -1.0])

@@ -9,8 +9,9 @@ from mahmr_model.body.joints import EXTRA_JOINT_VERTICES, SMPL_JOINT_NAMES
 from training.synthetic.open_body.anny_source import Array, Indices
 from training.synthetic.open_body.shape_space import ShapeSpace
 
-_NEIGHBOURS = 250
+_NEIGHBOURS = 600
 _TEMPLATE_WEIGHT = 100.0
+_POSED_WEIGHT = 0.1
 _SPREAD = 1e-3  # prefers many small weights to few large ones
 
 _CROWN = 'crown'
@@ -31,40 +32,61 @@ EXTRA_JOINTS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 
-def fit_joints(space: ShapeSpace, bodies_m: Array, joints_m: Array) -> Array:
+def joint_paths(space: ShapeSpace, bodies_m: Array, joints_m: Array) -> Array:
     """
-    Return the regressor (24, V) of joints (B, 24, 3) in `bodies_m` (B, V, 3), pelvis at 0.
+    Return (12, 24, 3) where joints lie in the template, then how far they go along each axis.
 
-    Weights are positive, sum to 1 and sit near their joint. They are fitted to where the joint
-    goes along each axis of shape, and much more strongly to where it lies in the template.
+    Fitted to joints (B, 24, 3) of `bodies_m` (B, V, 3), all with the pelvis at the origin.
     """
     betas = space.fit(bodies_m)
     ones = np.column_stack([np.ones(len(betas)), betas])
-    flat = np.linalg.lstsq(ones, joints_m.reshape(len(betas), -1), rcond=None)[0].astype(
-        np.float64
+    flat = np.linalg.lstsq(ones, joints_m.reshape(len(betas), -1), rcond=None)[0]
+    return flat.astype(np.float64).reshape(len(flat), -1, 3)
+
+
+def fit_joints(space: ShapeSpace, paths: Array, posed_m: Array, posed_joints_m: Array) -> Array:
+    """
+    Return the regressor (24, V) of the joints with the `paths` (12, 24, 3).
+
+    Weights are positive, sum to 1 and sit near their joint. Most of all they give the joint's
+    place in the template, then its way along each axis of shape, and where it is in posed
+    templates (P, V, 3) and (P, 24, 3): regressors are also used on posed people.
+    """
+    axes = np.moveaxis(space.axes_m, 2, 0)
+    return np.stack(
+        [
+            _fit_one(space.template_m, axes, path, posed_m, posed)
+            for path, posed in zip(
+                np.moveaxis(paths, 1, 0), np.moveaxis(posed_joints_m, 1, 0), strict=True
+            )
+        ]
     )
-    paths = flat.reshape(len(flat), -1, 3)  # (12, 24, 3): in the template, along each axis
-    basis = np.concatenate([space.template_m[None], np.moveaxis(space.axes_m, 2, 0)])
-    return np.stack([_fit_one(basis, paths[:, j]) for j in range(paths.shape[1])])
 
 
-def _fit_one(basis: Array, path: Array) -> Array:
-    near = np.argsort(np.linalg.norm(basis[0] - path[0], axis=1))[:_NEIGHBOURS]
-    scale = np.ones(len(basis))
-    scale[0] = _TEMPLATE_WEIGHT
-    # Seen from the joint, so that the weighted sum is 0 in the template whatever the weights' sum.
-    seen = basis[:, near] - np.where(np.arange(len(basis)) == 0, 1, 0)[:, None, None] * path[0]
-    wanted = path.copy()
-    wanted[0] = 0
-    rows = (seen * scale[:, None, None]).transpose(0, 2, 1).reshape(-1, len(near))
-    target = (wanted * scale[:, None]).ravel()
-    sums = np.full((1, len(near)), _TEMPLATE_WEIGHT)
-    rows = np.concatenate([rows, sums, np.eye(len(near)) * _SPREAD])
-    target = np.concatenate([target, [_TEMPLATE_WEIGHT], np.zeros(len(near))])
+def _fit_one(template: Array, axes: Array, path: Array, posed: Array, at: Array) -> Array:
+    near = np.argsort(np.linalg.norm(template - path[0], axis=1))[:_NEIGHBOURS]
+    # Points are seen from the joint, so that the weighted sum is 0 whatever the weights' sum.
+    rows = np.concatenate(
+        [
+            _TEMPLATE_WEIGHT * (template[near] - path[0]).T,
+            _by_coordinate(axes[:, near]),
+            _POSED_WEIGHT * _by_coordinate(posed[:, near] - at[:, None]),
+            np.full((1, len(near)), _TEMPLATE_WEIGHT),
+            np.eye(len(near)) * _SPREAD,
+        ]
+    )
+    target = np.zeros(len(rows))
+    target[3 : 3 + path[1:].size] = path[1:].ravel()
+    target[-len(near) - 1] = _TEMPLATE_WEIGHT
     weights = nnls(rows, target)[0]
-    regressor = np.zeros(basis.shape[1])
+    regressor = np.zeros(len(template))
     regressor[near] = weights / weights.sum()
     return regressor
+
+
+def _by_coordinate(points: Array) -> Array:
+    """Return rows (3·K, V) of points (K, V, 3)."""
+    return points.transpose(0, 2, 1).reshape(-1, points.shape[1])
 
 
 def combine(

@@ -123,16 +123,17 @@ def _statures(body: BodyData, adults: Array) -> dict[str, Any]:
 
 @torch.no_grad()
 def _poses(body: BodyData) -> dict[str, Any]:
-    """Count the damage over random poses of random shapes, with and without correctives."""
+    """Count the damage over random poses of random shapes."""
     layer = BodyLayer(body, kid=True)
     generator = np.random.default_rng(_SEED)
     rotations = as_tensor(random_poses(POSES, generator))
     betas = as_tensor(random_shapes(POSES, generator))
-    flipped, torn = [], []
+    flipped, torn, gaps = [], [], []
     for pose, beta in zip(rotations.split(20), betas.split(20), strict=True):
         still = torch.eye(3).expand(len(pose), 24, 3, 3)
-        rest, posed = layer(still, beta).vertices, layer(pose, beta).vertices
-        found = damage(rest, posed, layer.faces, layer.skin_weights, pose)
+        rest, out = layer(still, beta).vertices, layer(pose, beta)
+        found = damage(rest, out.vertices, layer.faces, layer.skin_weights, pose)
+        gaps.append(layer.joint_regressor @ out.vertices - out.joints[:, :24])
         flipped.append(found.flipped)
         torn.append(found.torn)
     inside_out, tears = torch.cat(flipped), torch.cat(torn)
@@ -145,6 +146,7 @@ def _poses(body: BodyData) -> dict[str, Any]:
         'most_in_one_body': inside_out.max().item(),
         'bodies_without_a_torn_edge': (tears == 0).sum().item(),
         'torn_edges_in_all': tears.sum().item(),
+        'joint_regressor_error_posed_mm': 1000 * torch.cat(gaps).norm(dim=-1).mean().item(),
     }
 
 

@@ -71,7 +71,7 @@ def _principal_axes(centred_m: Array) -> Array:
 
 
 def _first_axes(rows: Array, count: int) -> Array:
-    """Return the first right singular vectors (count, D) of `rows` (B, D), by the smaller side."""
+    """Return the first right singular vectors (count, D) of `rows` (B, D), B below D."""
     vectors = np.linalg.eigh(rows @ rows.T)[1]
     axes: Array = vectors[:, ::-1][:, :count].T @ rows
     return axes / np.linalg.norm(axes, axis=1, keepdims=True)

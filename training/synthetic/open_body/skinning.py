@@ -46,3 +46,11 @@ def joint_transforms(rotations: Array, joints_m: Array) -> tuple[Array, Array]:
             world[joint] = world[parent] @ rotations[joint]
             placed[joint] = placed[parent] + world[parent] @ (joints_m[joint] - joints_m[parent])
     return world, placed - np.einsum('jab,jb->ja', world, joints_m)
+
+
+def pose_skin(template_m: Array, joints_m: Array, weights: Array, pose: Array) -> Array:
+    """Linear blend skinning: the template (V, 3) in a pose (24, 3, 3), plain (V, 3)."""
+    world, shifts = joint_transforms(pose, joints_m)
+    blend = np.tensordot(weights, world, 1)
+    skinned: Array = np.einsum('vab,vb->va', blend, template_m) + weights @ shifts
+    return skinned
