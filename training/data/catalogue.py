@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 import difflib
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,12 @@ class Published:
     source: str
     """Where to get it."""
     detect_all_people: bool = True
-    turned: Callable[[str], bool] = field(default=lambda name: False)
-    """Whether a picture of that name is turned by 90° clockwise."""
+    turned_mark: str | None = None
+    """What the names of pictures have that are to be turned by 90° clockwise."""
+
+    def turned(self, picture: str) -> bool:
+        """Return whether a picture of that name is to be turned."""
+        return self.turned_mark is not None and self.turned_mark in picture
 
 
 def _fitted(folder: str, name: str, pictures: str, source: str) -> Published:
@@ -68,7 +72,7 @@ DATASETS: Mapping[str, Published] = {
         },
         formats.bedlam,
         'https://bedlam.is.tue.mpg.de',
-        turned=lambda name: 'closeup' in name,
+        turned_mark='closeup',
     ),
     '3dpw': Published(
         {

@@ -56,8 +56,8 @@ def box_cells(boxes_cxcywh_px: Floats, grid: tuple[int, int]) -> Ints:
     centre, sides = boxes_cxcywh_px[:, None, :2], boxes_cxcywh_px[:, None, 2:]
     points = np.clip((centre + sides * steps[:, None]) / CELL_PX, 0, (grid[1] - 1, grid[0] - 1))
     column, row = points[..., 0].astype(np.int64), points[..., 1].astype(np.int64)
-    cells: Ints = (row[:, :, None] * grid[1] + column[:, None]).reshape(len(points), -1)
-    return cells
+    cells: Ints = row[:, :, None] * grid[1] + column[:, None]
+    return cells.reshape(len(points), len(steps) ** 2)
 
 
 def scale_map(
