@@ -1,0 +1,56 @@
+"""The sample pipeline's costly parts written plainly: the oracle of tests and of the benchmark."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.encoder.cells import morton_codes
+
+CELL_PX = 28
+
+
+def subdivided(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return the vertices of a mesh after each triangle is cut into four, edge by edge."""
+    pairs = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    unique = np.unique(pairs, axis=0)
+    return np.concatenate([vertices, vertices[unique].mean(1)])
+
+
+def scale_map_by_loops(
+    meshes_m: np.ndarray,
+    faces: np.ndarray,
+    intrinsics: np.ndarray,
+    size_hw: tuple[int, int],
+    diagonals: np.ndarray,
+    depths: np.ndarray,
+) -> np.ndarray:
+    """Return the scale map (N, 2) in Morton order, painted point by point."""
+    rows, columns = -(-size_hw[0] // CELL_PX), -(-size_hw[1] // CELL_PX)
+    painted = np.zeros((rows + rows % 2, columns + columns % 2, 2), np.float32)
+    for person in np.argsort(-depths):
+        points = subdivided(meshes_m[person], faces) @ intrinsics.T
+        pixels = points[:, :2] / points[:, 2:]
+        for x, y in pixels:
+            column = min(max(int(x / CELL_PX), 0), columns - 1)
+            row = min(max(int(y / CELL_PX), 0), rows - 1)
+            painted[row, column] = (1, min(1.0, diagonals[person]))
+    codes = morton_codes(max(painted.shape[:2])).numpy()
+    cells = sorted(np.ndindex(painted.shape[:2]), key=lambda cell: codes[cell])
+    return np.array([painted[cell] for cell in cells])
+
+
+def posed_one_by_one(
+    layer: BodyLayer, rotations: torch.Tensor, betas: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return joints, vertices and heights, each person posed twice: in pose and at rest."""
+    joints, vertices, heights = [], [], []
+    rest = torch.eye(3).expand(1, 24, 3, 3)
+    for rotation, shape in zip(rotations.split(1), betas.split(1), strict=True):
+        posed = layer(rotation, shape)
+        still = layer(rest, shape).vertices[..., 1]
+        joints.append(posed.joints)
+        vertices.append(posed.vertices)
+        heights.append(still.amax(1) - still.amin(1))
+    return torch.cat(joints), torch.cat(vertices), torch.cat(heights)
