@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 import difflib
 from typing import Any
 
@@ -86,6 +86,10 @@ class ModelConfig:
     def grid(self, level: int) -> int:
         """Return G_level: tokens of that level along S."""
         return self.input_size // (PATCH << level)
+
+    def with_input_size(self, input_size: int | None) -> ModelConfig:
+        """Return the same network for pictures of another size; None keeps it."""
+        return self if input_size is None else replace(self, input_size=input_size)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for a file."""

@@ -75,14 +75,17 @@ class Predictor:
         device: str = 'auto',
         precision: Precision = 'float32',
         confidence_threshold: float = DEFAULT_THRESHOLD,
+        input_size: int | None = None,
     ) -> Predictor:
         """
         Load weights and body; `mahmr_model.weights.load_model` says what is used by default.
 
-        device: 'auto' (CUDA where there is one), or a name that torch knows. Raises UserError.
+        device: 'auto' (CUDA where there is one), or a name that torch knows. input_size: the
+        longer side in pixels that pictures are resized to, if not the one trained with; smaller
+        is faster, and distant people are lost. Raises UserError.
         """
         return cls(
-            load_model(weights, body),
+            load_model(weights, body, input_size),
             device=device,
             precision=precision,
             confidence_threshold=confidence_threshold,

@@ -24,7 +24,7 @@ CONFIG = ModelConfig(
 )
 
 
-def untrained_network(body: BodyData) -> MAHMR:
+def untrained_network(body: BodyData, input_size: int | None = None) -> MAHMR:
     """
     Build the network on a body; the same weights every time.
 
@@ -35,7 +35,7 @@ def untrained_network(body: BodyData) -> MAHMR:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = MAHMR(
-            CONFIG,
+            CONFIG.with_input_size(input_size),
             None if body.mean_pose is None else torch.from_numpy(body.mean_pose),
             None if body.mean_shape is None else torch.from_numpy(body.mean_shape),
         )

@@ -37,25 +37,30 @@ def weights_folders() -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
-def load_model(weights: Path | None = None, body: Path | None = None) -> LoadedModel:
+def load_model(
+    weights: Path | None = None, body: Path | None = None, input_size: int | None = None
+) -> LoadedModel:
     """
     Load a network and its body.
 
     Without `weights`: the official MA-HMR weights where they and SMPL's files lie in a weights
-    folder, otherwise the open weights, otherwise a small network with random weights. Raises
-    UserError where something that was asked for is missing or does not fit.
+    folder, otherwise the open weights, otherwise a small network with random weights. `input_size`
+    takes the place of the size that the network was trained with. Raises UserError where
+    something that was asked for is missing or does not fit.
     """
     if weights is None:
         weights = _first_that_can_be_used(body)
     if weights is None:
         body_data = load_body(OPEN_BODY if body is None else body)
-        return LoadedModel(untrained_network(body_data), body_data, 'random weights', True)
+        return LoadedModel(
+            untrained_network(body_data, input_size), body_data, 'random weights', True
+        )
 
     checkpoint = read_checkpoint(weights)
     if body is None:
         body = find_body(None, weights_folders()) if checkpoint.body == 'smpl' else OPEN_BODY
     body_data = load_body(body)
-    network = MAHMR(checkpoint.config)
+    network = MAHMR(checkpoint.config.with_input_size(input_size))
     load_state(network, checkpoint.state, str(weights))
     return LoadedModel(network, body_data, weights.name, False)
 

@@ -163,6 +163,14 @@ def test_numbers_that_are_not_finite_are_an_error(picture: np.ndarray, head: str
         broken(picture)
 
 
+def test_another_input_size(picture: np.ndarray) -> None:
+    small = Predictor.load(device='cpu', input_size=224)
+    assert small.network.config.input_size == 224
+    assert np.isfinite(small(picture).vertices_camera_m).all()
+    with pytest.raises(UserError, match='multiple of 56, not 225'):
+        Predictor.load(device='cpu', input_size=225)
+
+
 def test_devices() -> None:
     assert choose_device('cpu') == torch.device('cpu')
     assert choose_device('auto').type == ('cuda' if torch.cuda.is_available() else 'cpu')
