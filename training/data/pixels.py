@@ -110,23 +110,26 @@ def moved_picture(resized_rgb: ImageArray, pixel_map: PixelMap) -> ImageArray:
     """Return the picture mirrored, warped and cropped (steps 3 and 6)."""
     picture = np.ascontiguousarray(resized_rgb[:, ::-1]) if pixel_map.flip else resized_rgb
     if pixel_map.moved:
-        picture = warp(picture, pixel_map.matrix)
+        picture = warp(picture, pixel_map.matrix, pixel_map.rows)
     if pixel_map.rows is not None:
         picture = resize(picture[: pixel_map.rows], pixel_map.input_size)
     return picture
 
 
-def warp(picture: ImageArray, matrix: Floats) -> ImageArray:
+def warp(picture: ImageArray, matrix: Floats, rows: int | None = None) -> ImageArray:
     """
     Return a picture (H, W, 3) under an affine map (2, 3) of its pixels, bilinear, black outside.
+
+    Of the result only the upper `rows` are made, if given.
 
     OpenCV's sign and matrix, but exact: OpenCV itself rounds positions to 1/32 of a pixel in some
     versions and not in others, which shows as several grey levels along edges.
     """
     height, width = picture.shape[:2]
     inverse = torch.from_numpy(cv2.invertAffineTransform(matrix)).float()
-    x, y = torch.arange(width, dtype=torch.float32), torch.arange(height, dtype=torch.float32)
-    grid = torch.empty(1, height, width, 2)
+    kept = height if rows is None else rows
+    x, y = torch.arange(width, dtype=torch.float32), torch.arange(kept, dtype=torch.float32)
+    grid = torch.empty(1, kept, width, 2)
     for axis, size in ((0, width), (1, height)):
         # grid_sample wants the first pixel's centre at -1 and the last one's at 1.
         step = inverse[axis] * (2 / max(size - 1, 1))

@@ -78,12 +78,6 @@ class StoredAnnotations:
         optional = {column: rows(column) for column in _OPTIONAL}
         return Annotation(Path(name), intrinsics, bodies, keypoints, **optional)
 
-    def genders(self) -> list[str]:
-        """Return which genders occur."""
-        if not self._has('genders'):
-            return []
-        return [GENDERS[g] for g in np.unique(self._column('genders'))]
-
     def _has(self, column: str) -> bool:
         return column in self._columns or (self._folder / f'{column}.npy').exists()
 

@@ -1,4 +1,4 @@
-"""The sample pipeline's costly parts written plainly: the oracle of tests and of the benchmark."""
+"""The sample pipeline's costly parts written plainly: what tests and benchmark compare with."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.encoder.cells import morton_codes
+from training.data.annotation import Floats, Ints
+from training.data.scale_map import CELL_PX
 
-CELL_PX = 28
 
-
-def subdivided(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def subdivided(vertices: Floats, faces: Ints) -> Floats:
     """Return the vertices of a mesh after each triangle is cut into four, edge by edge."""
     pairs = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     unique = np.unique(pairs, axis=0)
@@ -19,14 +19,14 @@ def subdivided(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def scale_map_by_loops(
-    meshes_m: np.ndarray,
-    faces: np.ndarray,
-    intrinsics: np.ndarray,
+    meshes_m: Floats,
+    faces: Ints,
+    intrinsics: Floats,
     size_hw: tuple[int, int],
-    diagonals: np.ndarray,
-    depths: np.ndarray,
-) -> np.ndarray:
-    """Return the scale map (N, 2) in Morton order, painted point by point."""
+    diagonals: Floats,
+    depths: Floats,
+) -> Floats:
+    """Return the scale map (N, 2) of meshes (P, V, 3) in Morton order, painted point by point."""
     rows, columns = -(-size_hw[0] // CELL_PX), -(-size_hw[1] // CELL_PX)
     painted = np.zeros((rows + rows % 2, columns + columns % 2, 2), np.float32)
     for person in np.argsort(-depths):
