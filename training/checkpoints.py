@@ -15,6 +15,8 @@ from mahmr_model.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINTS = 'checkpoints'
+"""The folder of checkpoints below that of a run."""
 PROGRESS = 'progress.json'
 """Written last: a folder that has it is a whole checkpoint."""
 _PREFIX = 'checkpoint_'

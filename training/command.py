@@ -192,4 +192,6 @@ def _set_up_log(accelerator: Accelerator) -> None:
         format='%(asctime)s %(levelname)s %(message)s', level=logging.WARNING, stream=sys.stderr
     )
     logging.getLogger('training').setLevel(level)
+    # It warns that the box heads, which have two names, are saved once.
+    logging.getLogger('accelerate.utils').setLevel(logging.ERROR)
     logging.captureWarnings(True)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import cast
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch.utils.tensorboard import SummaryWriter
 
 from mahmr_model.body.data import BodyData
 from mahmr_model.checkpoint import BodyKind, save_weights
 from mahmr_model.predictor import Predictor
 from mahmr_model.weights import LoadedModel
+from training.checkpoints import CHECKPOINTS, list_checkpoints
 from training.comparison import draw_comparison
 from training.config import RunConfig
 from training.data.dataset import Item, JoinedDatasets
-from training.evaluator import Evaluator
+from training.evaluator import Evaluator, REPORT
 from training.recipe import training_extras
 from training.train_model import TrainingModel
 
@@ -58,8 +61,8 @@ class EpochEnd:
             )
             self._draw(loaded, epoch, step)
         self._accelerator.wait_for_everyone()
-        if self._is_due(epoch):
-            folder = self._config.folder / 'evaluation' / f'epoch_{epoch + 1:03d}'
+        folder = self._config.folder / 'evaluation' / f'epoch_{epoch + 1:03d}'
+        if self._is_due(epoch) and not self._is_done(folder):
             self._evaluator(loaded, folder, writer=self.writer, step=step)
             if self._accelerator.is_main_process:
                 logger.info('epoch %d\n%s', epoch + 1, (folder / 'report.txt').read_text())
@@ -69,6 +72,15 @@ class EpochEnd:
         last = epoch + 1 == self._config.training.epochs
         some = bool(self._config.data.evaluation)
         return some and every > 0 and ((epoch + 1) % every == 0 or last)
+
+    def _is_done(self, folder: Path) -> bool:
+        """Return whether a run that goes on has evaluated this epoch already."""
+        done = [False]
+        if self._accelerator.is_main_process and (folder / REPORT).is_file():
+            newest = list_checkpoints(self._config.folder / CHECKPOINTS)[-1]
+            done = [(folder / REPORT).stat().st_mtime >= newest.stat().st_mtime]
+        broadcast_object_list(done)
+        return done[0]
 
     def _draw(self, loaded: LoadedModel, epoch: int, step: int) -> None:
         """Draw pictures from all over the training data, the same ones every epoch."""

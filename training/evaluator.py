@@ -37,6 +37,7 @@ from training.metrics.types import PredictedPeople
 from training.run_data import evaluation_data, EvaluationPicture, is_agora_test
 from training.sampling import worker_options
 
+REPORT = 'report.json'
 Measures = dict[str, float]
 AnyProtocol = Protocol[Any, Any]
 
@@ -108,18 +109,19 @@ class Evaluator:
         text = ''
         for source in self._config.data.evaluation:
             name = f'{source.name}_{source.split}'
-            protocol = self._measure(model, source, folder / 'pictures' / name)
+            protocol, skipped = self._measure(model, source, folder / 'pictures' / name)
             if not self._accelerator.is_main_process:
                 continue
-            results[name] = protocol.result()
-            text += f'{name}\n{protocol.table()}\n' + _further_reports(protocol, folder, name)
+            results[name] = protocol.result() | {'skipped_pictures': skipped}
+            text += f'{name} ({skipped} pictures skipped)\n{protocol.table()}\n'
+            text += _further_reports(protocol, folder, name)
             if writer is not None:
                 for measure, value in results[name].items():
                     writer.add_scalar(f'evaluation_{name}/{measure}', value, step)
                 writer.add_text(f'evaluation/{name}', f'<pre>{protocol.table()}</pre>', step)
         if self._accelerator.is_main_process:
             _write_text(folder / 'report.txt', text)
-            _write_text(folder / 'report.json', json.dumps(results, indent=1) + '\n')
+            _write_text(folder / REPORT, json.dumps(results, indent=1) + '\n')
         self._accelerator.wait_for_everyone()
         return results
 
@@ -129,7 +131,10 @@ class Evaluator:
             protocol_of(source, self._body, self._config.evaluation.thresholds)
             evaluation_data(self._config, source, self._body_path, sizes)
 
-    def _measure(self, model: LoadedModel, source: DataSource, folder: Path) -> AnyProtocol:
+    def _measure(
+        self, model: LoadedModel, source: DataSource, folder: Path
+    ) -> tuple[AnyProtocol, int]:
+        """Return what was measured, and how many pictures could not be."""
         settings = self._config.evaluation
         protocol = protocol_of(source, self._body, settings.thresholds)
         # Panoptic lowers its threshold where nobody is found, so it is shown everybody.
@@ -156,7 +161,7 @@ class Evaluator:
                     _save_panel(folder / f'{picture.index:06d}.jpg', picture.image_rgb, shown)
         for records in gather_object([protocol.records]):
             protocol.merge(records)
-        return protocol
+        return protocol, len(gather_object(skips.reasons))
 
     def _batches(
         self, model: LoadedModel, source: DataSource

@@ -165,4 +165,5 @@ def truth_pairs(targets: Sequence[Target]) -> Pairs | None:
         )
     )
     everybody = Match(torch.zeros_like(person), person, person)
-    return replace(pair(people, targets, everybody), picture=picture)
+    valid = torch.tensor([target.valid_3d for target in targets])
+    return replace(pair(people, targets, everybody), picture=picture, valid_3d=valid[picture])

@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from mahmr_model.errors import UserError
-from training.checkpoints import load_checkpoint, Progress, save_checkpoint
+from training.checkpoints import CHECKPOINTS, load_checkpoint, Progress, save_checkpoint
 from training.config import TrainingConfig
 from training.data.dataset import SkipCounter
 from training.sampling import (
@@ -126,7 +126,7 @@ class Trainer:
     @property
     def checkpoints(self) -> Path:
         """The folder of this run's checkpoints."""
-        return self._folder / 'checkpoints'
+        return self._folder / CHECKPOINTS
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint."""

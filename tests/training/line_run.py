@@ -112,21 +112,21 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     _die_while_writing(options.kill_in_checkpoint)
     accelerator, line, recipe = Accelerator(cpu=True), Line(), Squares()
-    trainer = Trainer(
-        accelerator,
-        config,
-        line,
-        recipe,
-        Points(options.bad),
-        options.folder,
-        workers=options.workers,
-    )
     try:
+        trainer = Trainer(
+            accelerator,
+            config,
+            line,
+            recipe,
+            Points(options.bad),
+            options.folder,
+            workers=options.workers,
+        )
         if options.resume:
             trainer.resume(find_checkpoint(trainer.checkpoints, options.resume))
         trainer.run()
     except UserError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f'{error}\n')
         return 2
     finally:
         if accelerator.is_main_process:

@@ -1,0 +1,53 @@
+"""A resumed run of the real network is the uninterrupted one, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from accelerate import Accelerator
+from tiny import PICTURES, run_config, tiny_model
+import torch
+
+from training.checkpoints import find_checkpoint
+from training.config import TrainingConfig
+from training.recipe import MeshRecipe
+from training.train_model import TrainingModel
+from training.trainer import Trainer
+
+SETTINGS = TrainingConfig(batch_size=2, accumulation=2, epochs=3, learning_rate=1e-3)
+
+
+def trainer_in(folder: Path) -> tuple[Trainer, TrainingModel]:
+    config = run_config(training=SETTINGS)
+    accelerator = Accelerator(cpu=True)
+    model = tiny_model(config)
+    recipe = MeshRecipe(config, accelerator)
+    return Trainer(accelerator, SETTINGS, model, recipe, PICTURES, folder), model
+
+
+def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path) -> None:
+    whole, model = trainer_in(tmp_path)
+    before = model.network.conf_head.weight.detach().clone()
+    whole.run()
+    resumed, again = trainer_in(tmp_path / 'again')
+    torch.rand(7)  # whatever else used torch's random numbers
+    resumed.resume(find_checkpoint(whole.checkpoints, 'checkpoint_00000002'))
+    resumed.run()
+    assert resumed.progress == whole.progress
+    for name, value in model.named_parameters():
+        assert torch.equal(value, again.get_parameter(name)), name
+    assert not torch.equal(model.network.conf_head.weight, before)
+
+
+def test_learning_rates_are_of_two_groups_and_fall_to_zero(tmp_path: Path) -> None:
+    trainer, model = trainer_in(tmp_path)
+    optimiser = trainer._optimiser
+    inside = {id(p) for name, p in model.named_parameters() if 'encoder' in name}
+    others, encoder = ([id(p) for p in group['params']] for group in optimiser.param_groups)
+    assert set(encoder) == inside
+    assert inside.isdisjoint(others)
+    assert len(encoder) + len(others) == len(list(model.parameters()))
+    assert [group['lr'] for group in optimiser.param_groups] == [1e-3, 1e-5]
+    assert {group['weight_decay'] for group in optimiser.param_groups} == {1e-4}
+    trainer.run()
+    assert [group['lr'] for group in optimiser.param_groups] == [0, 0]
