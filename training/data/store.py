@@ -45,6 +45,7 @@ class StoredAnnotations:
         """Open a folder that `write_store` wrote."""
         self._folder = folder
         self._columns: dict[str, np.ndarray] = {}
+        self._names = frozenset(path.stem for path in folder.glob('*.npy'))
         self._length = len(self._column('people')) - 1
 
     def __len__(self) -> int:
@@ -79,7 +80,7 @@ class StoredAnnotations:
         return Annotation(Path(name), intrinsics, bodies, keypoints, **optional)
 
     def _has(self, column: str) -> bool:
-        return column in self._columns or (self._folder / f'{column}.npy').exists()
+        return column in self._names
 
     def _column(self, column: str) -> np.ndarray:
         if column not in self._columns:

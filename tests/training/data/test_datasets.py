@@ -21,6 +21,7 @@ from training.data.augmentation import AugmentationConfig
 from training.data.catalogue import DATASETS, open_annotations
 from training.data.dataset import build_dataset, collate, Item, join, quiet_worker, SkipCounter
 from training.data.posing import WorkerBodies
+from training.data.published import read_annotations
 from training.data.sample import SampleConfig
 from training.metrics.types import MeshTruth, MupotsTruth, PanopticTruth, RelativeHumanTruth
 
@@ -148,6 +149,45 @@ def test_relative_human_gives_crowdpose_joints_layers_and_boxes(
     np.testing.assert_allclose(ochuman.target.joints_px, target.joints_px, atol=1e-3)
     assert not unknown.target.joints_mask[-1].any()
     assert unknown.target.joints_mask[0].all()
+
+
+@pytest.mark.parametrize('name', ['agora', 'hi4d', 'coco', 'rh', 'mupots'])
+def test_a_picture_without_people_is_measured_but_not_trained_on(
+    name: str, tmp_path: Path, open_bodies: WorkerBodies
+) -> None:
+    split = first_split(name)
+    file = make_dataset(name, split, tmp_path, [SceneMaker(14).scene(people=1)] * 2)
+    annotations = dict(read_annotations(file))
+    first = next(iter(annotations))
+    if name == 'agora':
+        annotations[first]['isValid'] = np.array([False])
+    else:
+        annotations[first] = []
+    np.savez(file, annots=np.array(annotations, dtype=object))
+    sample = build_dataset(name, split, tmp_path, open_bodies, EVALUATION)[0].sample
+    assert sample is not None
+    assert len(sample.target) == 0
+    assert len(vars(sample.source.truth)['joints_px']) == 0
+    if name != 'mupots':
+        trained = build_dataset(name, split, tmp_path, open_bodies, TRAINING)[0]
+        assert trained.sample is not None
+        assert trained.sample.source.picture.name.endswith('1.jpg')
+        assert trained.skipped == ()
+
+
+def test_workers_may_be_spawned(data_root: Path, open_bodies: WorkerBodies) -> None:
+    data = join([build_dataset('agora', 'train', data_root, open_bodies, TRAINING)])
+    loader = DataLoader(
+        data,
+        batch_size=2,
+        collate_fn=collate,
+        num_workers=1,
+        worker_init_fn=quiet_worker,
+        multiprocessing_context='spawn',
+    )
+    batches = list(loader)
+    assert [len(batch.images) for batch in batches] == [2, 2]
+    assert torch.equal(batches[1].images[1], data[3].sample.image)  # type: ignore[union-attr]
 
 
 def test_every_n_th_picture_is_kept(data_root: Path, open_bodies: WorkerBodies) -> None:
