@@ -154,6 +154,7 @@ def test_a_store_gives_back_what_it_was_given(tmp_path: Path) -> None:
         )
         assert got.bodies.genders == expected.bodies.genders
     assert len(store[2]) == 0
+    assert all(isinstance(column, np.memmap) for column in store._columns.values())
     with pytest.raises(BrokenSampleError, match=r'2\.jpg: .*KeyError'):
         store[1]
 
