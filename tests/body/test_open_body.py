@@ -185,10 +185,10 @@ def test_random_poses_break_next_to_nothing(layer: BodyLayer) -> None:
     still = torch.eye(3).expand(60, 24, 3, 3)
     rest, posed = layer(still, betas).vertices, layer(poses, betas).vertices
     found = damage(rest, posed, layer.faces, layer.skin_weights, poses)
-    # The body's own report counts 1000 poses; here the share of sound bodies must be about that.
-    assert (found.flipped == 0).float().mean() > 0.8
-    assert found.flipped.float().mean() < 2
-    assert (found.torn == 0).float().mean() > 0.95
+    # Of the 1000 bodies of the report 97 % have no triangle inside out, and 2 a torn edge.
+    assert (found.flipped == 0).float().mean() > 0.9
+    assert found.flipped.float().mean() < 0.3
+    assert (found.torn == 0).float().mean() > 0.98
 
 
 def test_damage_is_noticed(layer: BodyLayer) -> None:
