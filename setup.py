@@ -79,7 +79,7 @@ setup(
         'scipy',
         'smplx',
         'tensorboard',
-        'torch>=2.6',
+        'torch>=2.7',
         'tqdm',
     ],
     extras_require={

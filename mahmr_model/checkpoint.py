@@ -76,7 +76,7 @@ def read_state(path: Path) -> State:
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        if 'GLOBAL' in str(error):  # a name that torch does not allow
+        if 'GLOBAL' in str(error):  # torch names one that it does not allow
             raise UserError(
                 f'{path}: refused, because it holds more than tensors and could run code; '
                 'use the published file.'
@@ -90,7 +90,7 @@ def read_state(path: Path) -> State:
     if not isinstance(content, Mapping):
         raise UserError(f'{path}: expected named tensors, got {type(content).__name__}.')
     return {
-        str(name).removeprefix('module.'): value
+        str(name).removeprefix('module.'): _plain(value, f'{path}: {name}')
         for name, value in content.items()
         if isinstance(value, Tensor)
     }
@@ -120,9 +120,14 @@ def infer_config(state: State, path: Path) -> ModelConfig:
             shapes=len(state['mean_shape']),
             camera_branch='fov_head.layers.0.weight' in state,
         )
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise UserError(
             f'{path}: this is a checkpoint of another network (it has no {error}); '
+            'expected one of MA-HMR or SAT-HMR, such as mahmr_stage3.bin.'
+        ) from error
+    except (ValueError, TypeError, UserError) as error:
+        raise UserError(
+            f'{path}: this is a checkpoint of another network ({error}); '
             'expected one of MA-HMR or SAT-HMR, such as mahmr_stage3.bin.'
         ) from error
 
@@ -141,17 +146,20 @@ EXTRAS = ('human_model.', 'dn_enc.')
 """A checkpoint may hold these, and an inference network never takes them."""
 DERIVED = ('cam_intrinsics', 'z_order_map', 'y_coords', 'x_coords')
 """Buffers that follow from the configuration."""
-MAY_START_NEW = ('fov_head.',)
+CAMERA_BRANCH = ('fov_head.',)
 """A stage 1 file lacks these; stage 2 trains them from their initial values."""
 
 
-def load_state(network: MAHMR, state: State, name: str) -> LoadReport:
+def load_state(
+    network: MAHMR, state: State, name: str, *, may_start_new: tuple[str, ...] = ()
+) -> LoadReport:
     """
     Load a checkpoint's tensors into a network, strictly.
 
-    Besides an equal network these fit: a file without camera branch, a file with 10 shapes into
-    a network with 11, and a file of another input size. `name` is the file's, for errors. Raises
-    UserError that names what does not fit; the network is then unchanged.
+    Besides an equal network these fit: a file with 10 shapes into a network with 11, and a file
+    of another input size. Parameters whose names begin with one of `may_start_new` (training:
+    `CAMERA_BRANCH`) may be missing and keep their initial values. `name` is the file's, for
+    errors. Raises UserError that names what does not fit; the network is then unchanged.
     """
     own = network.state_dict()
     not_used = [key for key in state if key.startswith(EXTRAS)]
@@ -165,7 +173,7 @@ def load_state(network: MAHMR, state: State, name: str) -> LoadReport:
 
     unexpected = [key for key in given if key not in own]
     missing = [k for k in own if k not in given and k not in DERIVED]
-    not_new = [key for key in missing if not key.startswith(MAY_START_NEW)]
+    not_new = [key for key in missing if not key.startswith(may_start_new)]
     differing = [k for k, v in given.items() if k in own and v.shape != own[k].shape]
     for keys, what in (
         (unexpected, 'holds tensors that this network lacks'),
@@ -258,13 +266,22 @@ def _read_header(text: str, path: Path) -> tuple[ModelConfig, BodyKind]:
     try:
         header = json.loads(text)
         config, body = ModelConfig.from_dict(header['config']), header['body']
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(
             f'{path}: its header does not say what network it is of ({error}); get it again.'
         ) from error
     if body not in ('smpl', 'open'):
         raise UserError(f"{path}: expected the body 'smpl' or 'open' in its header, got {body!r}.")
     return config, body
+
+
+def _plain(value: Tensor, name: str) -> Tensor:
+    """Refuse tensors that no network's parameters are: sparse, complex, without data."""
+    if value.layout != torch.strided or value.is_complex() or value.is_meta:
+        raise UserError(
+            f'{name} is a {value.layout} {value.dtype} tensor; expected plain numbers.'
+        )
+    return value
 
 
 def _require_file(path: Path) -> None:
@@ -302,7 +319,10 @@ def _grow_shapes(given: State, own: State) -> None:
 def _resize_positions(given: State, own: State) -> None:
     """Bring the position embeddings of another input size to this network's grid."""
     key = 'encoder_pos_embeds'
-    if key in given and given[key].ndim == 3 and given[key].shape[:2] != own[key].shape[:2]:
+    if key not in given or given[key].ndim != 3:
+        return
+    rows, columns = given[key].shape[:2]
+    if rows == columns != own[key].shape[0]:
         given[key] = torch.nn.functional.interpolate(
             given[key].permute(2, 0, 1)[None].float(), size=own[key].shape[:2], mode='bicubic'
         )[0].permute(1, 2, 0)

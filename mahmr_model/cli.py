@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 import logging
 import math
@@ -19,7 +20,7 @@ from mahmr_model.files import written_beside
 from mahmr_model.pictures import list_pictures, read_picture, Video, video_writer
 from mahmr_model.predictor import DEFAULT_THRESHOLD, Predictor
 from mahmr_model.render import draw_panel
-from mahmr_model.results import save_people
+from mahmr_model.results import result_paths, save_people
 from mahmr_model.tracking import Tracker
 from mahmr_model.types import Camera
 
@@ -92,7 +93,10 @@ def _add_options(command: argparse.ArgumentParser) -> None:
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f'expected a number from 0 up to 1, got {text}')
     return value
@@ -101,40 +105,51 @@ def _fraction(text: str) -> float:
 def _run_image(options: argparse.Namespace) -> int:
     pictures = list_pictures(options.inputs)
     stems = _result_stems(pictures, options.out)
-    _camera(options, 1, 1)  # a wrong lens is told before the network is loaded
+    _refuse_overwriting(pictures, [path for stem in stems.values() for path in result_paths(stem)])
     predictor = _load_predictor(options)
     failed = 0
     for path in tqdm(pictures, unit='picture', disable=None):
         try:
             image = read_picture(path)
             people = predictor(image, _camera(options, image.shape[1], image.shape[0]))
+            save_people(stems[path], people, str(path), draw_panel(image, people))
+            _say(f'{path}: {_people_found(len(people))}')
         except UserError as error:
             _say(f'error: {error}')
             failed += 1
-            continue
-        save_people(stems[path], people, str(path), draw_panel(image, people))
-        _say(f'{path}: {_people_found(len(people))}')
     _say(f'{len(pictures) - failed} of {len(pictures)} pictures done; results in {options.out}')
     return 2 if failed else 0
 
 
 def _result_stems(pictures: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Name each picture's results after it, with its suffix where two would be one."""
-    stems = [path.stem for path in pictures]
-    named = {
-        path: out / (path.stem if stems.count(path.stem) == 1 else path.name) for path in pictures
-    }
-    if len(set(named.values())) < len(named):
-        raise UserError(
-            'Two pictures of different folders have the same name, so that one result would '
-            'overwrite the other; run them with a different --out each.'
-        )
+    count = Counter(path.stem for path in pictures)
+    named = {path: out / (path.stem if count[path.stem] == 1 else path.name) for path in pictures}
+    takers: dict[Path, Path] = {}
+    for path, stem in named.items():
+        other = takers.setdefault(stem, path)
+        if other is not path:
+            raise UserError(
+                f'The results of {other} and {path} would have the same name ({stem}); run them '
+                'with a different --out each.'
+            )
     return named
+
+
+def _refuse_overwriting(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    ours = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in ours:
+            raise UserError(
+                f'The results would overwrite {path}, which is to be read; name another folder '
+                'with --out.'
+            )
 
 
 def _run_video(options: argparse.Namespace) -> int:
     video = Video(options.input)
     camera = _camera(options, video.width, video.height)
+    _refuse_overwriting([options.input], [options.out / f'{options.input.stem}.mp4'])
     predictor = _load_predictor(options)
     tracker = Tracker()
     out: Path = options.out
@@ -179,7 +194,7 @@ def _load_predictor(options: argparse.Namespace) -> Predictor:
     )
     if predictor.untrained:
         _say(
-            'UNTRAINED: no weights were found, so a small network with random weights stands in; '
+            'UNTRAINED: without weights a small network with random ones stands in; '
             'its people mean nothing. README.md says how to get weights.'
         )
     return predictor

@@ -48,12 +48,21 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
-        multiple = PATCH * 2 ** max(self.levels - 1, 0)
+        for name, value in asdict(self).items():
+            if name.endswith('threshold'):
+                if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                    raise UserError(f'{name} must be from 0 to 1, not {value!r}.')
+            elif name == 'camera_branch':
+                if not isinstance(value, bool):
+                    raise UserError(f'{name} must be true or false, not {value!r}.')
+            elif type(value) is not int or value < (name != 'levels'):
+                raise UserError(f'{name} must be a whole number above 0, not {value!r}.')
+        multiple = 2 * PATCH if self.levels else PATCH  # a cell, or a patch
         for wrong, expected in (
             (self.levels not in (0, 2, 3), f'levels 0, 2 or 3, not {self.levels}'),
             (self.shapes not in (10, 11), f'10 or 11 shapes, not {self.shapes}'),
             (
-                self.input_size < multiple or self.input_size % multiple,
+                self.input_size % multiple,
                 f'an input_size that is a multiple of {multiple}, not {self.input_size}',
             ),
             (
@@ -66,8 +75,8 @@ class ModelConfig:
                 f'not {self.encoder_heads}',
             ),
             (
-                self.hidden_dim % (4 * self.decoder_heads),
-                f'a hidden_dim divisible by 4·decoder_heads, not {self.hidden_dim}',
+                self.hidden_dim % 4 or self.hidden_dim % self.decoder_heads,
+                f'a hidden_dim divisible by 4 and by decoder_heads, not {self.hidden_dim}',
             ),
         ):
             if wrong:
@@ -84,8 +93,12 @@ class ModelConfig:
         return 4 * PATCH if self.adaptive else PATCH
 
     def grid(self, level: int) -> int:
-        """Return G_level: tokens of that level along S."""
+        """Return how many whole tokens of a level lie along S."""
         return self.input_size // (PATCH << level)
+
+    def cells_per_side(self, level: int) -> float:
+        """Return G_level = S / (14·2^level); S = 644 has 11½ of level 2."""
+        return self.input_size / (PATCH << level)
 
     def with_input_size(self, input_size: int | None) -> ModelConfig:
         """Return the same network for pictures of another size; None keeps it."""

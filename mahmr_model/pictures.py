@@ -29,7 +29,9 @@ def read_picture(path: Path) -> ImageArray:
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             with Image.open(path) as file:
                 image = ImageOps.exif_transpose(file)
-                if image.mode.startswith('I;16') or image.mode == 'I':
+                if image.mode in ('I', 'F'):
+                    raise ValueError('32 bits a pixel; convert it to 8 or 16')
+                if image.mode.startswith('I;16'):
                     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
                 return np.asarray(image.convert('RGB'))
     except FileNotFoundError as error:
@@ -44,11 +46,13 @@ def read_picture(path: Path) -> ImageArray:
 
 
 def list_pictures(inputs: Sequence[Path]) -> list[Path]:
-    """Return the pictures named by files and folders, a folder's sorted by name."""
+    """Return the pictures named by files and folders, a folder's sorted by name, each once."""
     pictures: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            found = sorted(
+                p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()
+            )
             if not found:
                 raise UserError(
                     f'{path}: no pictures in this folder; expected {", ".join(SUFFIXES)}.'
@@ -58,7 +62,7 @@ def list_pictures(inputs: Sequence[Path]) -> list[Path]:
             pictures.append(path)
         else:
             raise UserError(f'{path}: there is no such file or folder; check the path.')
-    return pictures
+    return list({path.resolve(): path for path in pictures}.values())
 
 
 class Video:
@@ -101,6 +105,8 @@ class VideoWriter:
         self._path = path
         self._frames_per_s = frames_per_s
         self._writer: cv2.VideoWriter | None = None
+        self.frames = 0
+        """How many frames were given."""
 
     def write(self, image_rgb: ImageArray) -> None:
         """Add a frame; the first one sets the size."""
@@ -112,6 +118,7 @@ class VideoWriter:
             )
             if not self._writer.isOpened():
                 raise UserError(f'{self._path}: a video cannot be written here; check the folder.')
+        self.frames += 1
         self._writer.write(cv2.cvtColor(image_rgb[:height, :width], cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
@@ -122,12 +129,18 @@ class VideoWriter:
 
 @contextmanager
 def video_writer(path: Path, frames_per_s: float) -> Iterator[VideoWriter]:
-    """Give a writer that is finished whatever happens."""
+    """
+    Give a writer that is finished whatever happens.
+
+    OpenCV does not tell a full disk, so what was written is counted; raises UserError.
+    """
     writer = VideoWriter(path, frames_per_s)
     try:
         yield writer
     finally:
         writer.close()
+    if writer.frames and Video(path).announced_frames != writer.frames:
+        raise UserError(f'{path}: the video could not be written whole; free space.')
 
 
 def write_picture(path: Path, image_rgb: ImageArray) -> None:

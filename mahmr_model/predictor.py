@@ -104,6 +104,8 @@ class Predictor:
         self, images_rgb: Sequence[ImageArray], cameras: Sequence[Camera | None]
     ) -> list[People]:
         """Do the same for several pictures, of any sizes, in one pass through the network."""
+        if len(images_rgb) != len(cameras):
+            raise ValueError(f'{len(images_rgb)} pictures, but {len(cameras)} cameras or None')
         if not images_rgb:
             return []
         start = time.perf_counter()
@@ -245,7 +247,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise UserError(

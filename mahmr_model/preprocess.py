@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 import torch
@@ -22,6 +24,8 @@ def as_rgb(image: np.ndarray, name: str = 'the picture') -> ImageArray:
     Takes (H, W) and (H, W, 1) grey, (H, W, 3) RGB and (H, W, 4) RGBA (the alpha is dropped).
     Raises UserError for anything else, naming the picture.
     """
+    if not isinstance(image, np.ndarray):
+        raise UserError(f'{name}: expected an array of pixels, got {type(image).__name__}.')
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
         raise UserError(
             f'{name}: expected 8-bit pixels (height, width[, 1, 3 or 4 channels]), got '
@@ -68,6 +72,14 @@ def pad_and_normalise(image_rgb: Tensor, multiple: int) -> Tensor:
     padded = functional.pad(
         image_rgb.permute(2, 0, 1), (0, -width % multiple, 0, -height % multiple)
     )
-    mean = torch.tensor(IMAGENET_MEAN, device=image_rgb.device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=image_rgb.device).view(3, 1, 1)
+    mean, std = _imagenet(image_rgb.device)
     return (padded.float() / 255 - mean) / std
+
+
+@cache
+def _imagenet(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation (3, 1, 1), put on a device once."""
+    return (
+        torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1),
+        torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1),
+    )

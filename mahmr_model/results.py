@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mahmr_model.body.joints import JOINT_NAMES_45
-from mahmr_model.files import written_beside
+from mahmr_model.files import all_written_beside
 from mahmr_model.pictures import write_picture
 from mahmr_model.types import ImageArray, People
 
@@ -29,7 +29,7 @@ ARRAYS = (
 
 def save_people(stem: Path, people: People, source: str, panel_rgb: ImageArray) -> list[Path]:
     """
-    Write `stem`.npz, `stem`.json and `stem`.png, each whole or not at all.
+    Write `stem`.npz, `stem`.json and `stem`.png, all of them or none.
 
     The npz has the arrays of `People`, `faces` and `camera_matrix`; the JSON the same but for the
     mesh, person by person, with joints by name. `source` says which picture it was.
@@ -37,21 +37,24 @@ def save_people(stem: Path, people: People, source: str, panel_rgb: ImageArray) 
     arrays = {name: getattr(people, name) for name in ARRAYS}
     if people.ids is not None:
         arrays['ids'] = people.ids
-    paths = [stem.with_name(stem.name + suffix) for suffix in ('.npz', '.json', '.png')]
-    with written_beside(paths[0]) as temporary, temporary.open('wb') as file:
+    paths = result_paths(stem)
+    with all_written_beside(*paths) as (npz, text, picture):
         np.savez_compressed(
-            file,
+            npz,
             faces=people.faces,
             camera_matrix=people.camera.matrix,
             camera_source=people.camera_source,
             untrained=people.untrained,
             **arrays,
         )
-    with written_beside(paths[1]) as temporary:
-        temporary.write_text(json.dumps(as_json(people, source), indent=1) + '\n')
-    with written_beside(paths[2]) as temporary:
-        write_picture(temporary, panel_rgb)
+        text.write_text(json.dumps(as_json(people, source), indent=1) + '\n')
+        write_picture(picture, panel_rgb)
     return paths
+
+
+def result_paths(stem: Path) -> list[Path]:
+    """Return the files that `save_people` writes."""
+    return [stem.with_name(stem.name + suffix) for suffix in ('.npz', '.json', '.png')]
 
 
 def as_json(people: People, source: str) -> dict[str, Any]:

@@ -24,7 +24,9 @@ class Camera:
     A pinhole camera without skew or distortion.
 
     Lengths are pixels of a picture of `width` × `height`. The camera frame is x right, y down,
-    z forward (ROS: the optical frame, REP-103): u = fx·x/z + cx, v = fy·y/z + cy.
+    z forward (ROS: the optical frame, REP-103): u = fx·x/z + cx, v = fy·y/z + cy. Pixel
+    coordinates are continuous and begin at the picture's corner; OpenCV's calibration counts from
+    the middle of the first pixel, half a pixel less, which is left as it is.
     """
 
     fx: float
@@ -35,13 +37,19 @@ class Camera:
     height: int
 
     def __post_init__(self) -> None:
-        """Refuse what is no lens: focal lengths must be positive and all numbers finite."""
+        """Refuse numbers that are those of no lens."""
         numbers = (self.fx, self.fy, self.cx, self.cy)
         if not all(math.isfinite(n) for n in numbers) or self.fx <= 0 or self.fy <= 0:
             raise UserError(
                 'A camera needs finite numbers and focal lengths above 0, but fx, fy, cx, cy are '
                 f'{", ".join(f"{n:g}" for n in numbers)}; give the calibrated matrix, or no '
                 'camera at all to have the lens estimated.'
+            )
+        longer = max(self.width, self.height)
+        if not all(longer / 1e6 <= focal <= longer * 1e6 for focal in (self.fx, self.fy)):
+            raise UserError(
+                f'A focal length of {self.fx:g}, {self.fy:g} pixels is none of a lens for '
+                f'{self.width}×{self.height} pixels; give it in pixels of that picture.'
             )
 
     @classmethod

@@ -30,8 +30,14 @@ class LoadedModel:
 
 
 def weights_folders() -> list[Path]:
-    """Where weights are looked for: $MAHMR_WEIGHTS, ./weights, and the source tree's weights."""
+    """
+    Return where weights are looked for: $MAHMR_WEIGHTS, ./weights, the source tree's weights.
+
+    Raises UserError where the variable names no folder.
+    """
     named = os.environ.get('MAHMR_WEIGHTS')
+    if named and not Path(named).is_dir():
+        raise UserError(f'MAHMR_WEIGHTS names {named}, which is no folder; correct or unset it.')
     folders = [Path(named)] if named else []
     folders += [Path.cwd() / 'weights', Path(__file__).resolve().parents[1] / 'weights']
     return list(dict.fromkeys(folders))
@@ -44,17 +50,17 @@ def load_model(
     Load a network and its body.
 
     Without `weights`: the official MA-HMR weights where they and SMPL's files lie in a weights
-    folder, otherwise the open weights, otherwise a small network with random weights. `input_size`
-    takes the place of the size that the network was trained with. Raises UserError where
-    something that was asked for is missing or does not fit.
+    folder, otherwise the open weights, otherwise a small network with random weights. Without
+    `body`: the one whose shapes the weights speak. `input_size` takes the place of the size that
+    the network was trained with. Raises UserError where something that was asked for is missing
+    or does not fit.
     """
     if weights is None:
-        weights = _first_that_can_be_used(body)
+        weights = _official(body) or _first(OPEN)
     if weights is None:
         body_data = load_body(OPEN_BODY if body is None else body)
-        return LoadedModel(
-            untrained_network(body_data, input_size), body_data, 'random weights', True
-        )
+        network = untrained_network(body_data, input_size)
+        return LoadedModel(network, body_data, 'random weights', True)
 
     checkpoint = read_checkpoint(weights)
     if body is None:
@@ -65,25 +71,24 @@ def load_model(
     return LoadedModel(network, body_data, weights.name, False)
 
 
-def _first_that_can_be_used(body: Path | None) -> Path | None:
-    for folder in weights_folders():
-        for name in OFFICIAL:
-            if (folder / name).is_file():
-                if body is not None or _has_smpl():
-                    return folder / name
-                logger.warning(
-                    '%s is there, but SMPL is not: going on with the built-in default. Put '
-                    "SMPL's files below weights/smpl_data/smpl (https://smpl.is.tue.mpg.de).",
-                    folder / name,
-                )
-        if (folder / OPEN).is_file():
-            return folder / OPEN
-    return None
+def _first(*names: str) -> Path | None:
+    """Return the first of these files that lies in a weights folder."""
+    places = (folder / name for folder in weights_folders() for name in names)
+    return next((place for place in places if place.is_file()), None)
 
 
-def _has_smpl() -> bool:
+def _official(body: Path | None) -> Path | None:
+    """Return the official weights, if a body for them is there, too."""
+    weights = _first(*OFFICIAL)
+    if weights is None or body is not None:
+        return weights
     try:
         find_body(None, weights_folders())
     except UserError:
-        return False
-    return True
+        logger.warning(
+            '%s is there, but SMPL, which it needs, is not: going on without it. Put the files '
+            'below weights/smpl_data/smpl (https://smpl.is.tue.mpg.de).',
+            weights,
+        )
+        return None
+    return weights

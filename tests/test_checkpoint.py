@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from mahmr_model.checkpoint import (
+    CAMERA_BRANCH,
     infer_config,
     load_dinov2,
     load_state,
@@ -118,7 +119,9 @@ def test_stage_1_starts_stage_2() -> None:
     assert infer_config(state, Path('mahmr_stage1.bin')) == STAGE_1
     ours = MAHMR(variant(shapes=10))
     before = {k: v.clone() for k, v in ours.fov_head.state_dict().items()}
-    report = load_state(ours, state, 'mahmr_stage1.bin')
+    with pytest.raises(UserError, match=r'lacks tensors.*fov_head'):
+        load_state(ours, state, 'mahmr_stage1.bin')
+    report = load_state(ours, state, 'mahmr_stage1.bin', may_start_new=CAMERA_BRANCH)
     assert all(name.startswith('fov_head.') for name in report.not_in_file)
     assert len(report.not_in_file) == 8
     assert {'dn_enc.weight', 'dn_enc.bias'} < set(report.not_used)
@@ -259,15 +262,32 @@ def test_dinov2_of_another_size_is_refused() -> None:
 
 
 class Hostile:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
     def __reduce__(self) -> tuple:
-        return (os.system, ('touch /tmp/should-not-exist-mahmr',))
+        return (os.system, (f'touch {self.mark}',))
 
 
 def test_a_file_with_code_is_refused(tmp_path: Path) -> None:
-    torch.save({'model': {'x': Hostile()}}, tmp_path / 'evil.pth')
+    hostile = Hostile(tmp_path / 'ran')
+    torch.save({'model': {'x': hostile}}, tmp_path / 'evil.pth')
     with pytest.raises(UserError, match='could run code'):
         read_state(tmp_path / 'evil.pth')
-    assert not Path('/tmp/should-not-exist-mahmr').exists()
+    (tmp_path / 'plain.pth').write_bytes(pickle.dumps(hostile, protocol=4))
+    with pytest.raises(UserError, match=r'could run code|not a readable checkpoint'):
+        read_state(tmp_path / 'plain.pth')
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize(
+    'value',
+    [torch.eye(3).to_sparse(), torch.zeros(3, dtype=torch.complex64)],
+)
+def test_tensors_that_are_no_parameters_are_refused(tmp_path: Path, value: torch.Tensor) -> None:
+    torch.save({'conf_head.weight': value}, tmp_path / 'odd.pth')
+    with pytest.raises(UserError, match=r'odd\.pth: conf_head\.weight is a'):
+        read_state(tmp_path / 'odd.pth')
 
 
 @pytest.mark.parametrize('suffix', ['.bin', '.pth', '.safetensors'])
@@ -312,6 +332,10 @@ def test_a_header_with_unknown_keys_is_refused(tmp_path: Path) -> None:
     path = tmp_path / 'odd.safetensors'
     safetensors.torch.save_file({'x': torch.zeros(1)}, path, metadata={'mahmr': header})
     with pytest.raises(UserError, match=r"'quries'.*did you mean 'queries'"):
+        read_checkpoint(path)
+    header = json.dumps({'config': {**STAGE_3.as_dict(), 'encoder_heads': 0}, 'body': 'open'})
+    safetensors.torch.save_file({'x': torch.zeros(1)}, path, metadata={'mahmr': header})
+    with pytest.raises(UserError, match=r'odd\.safetensors.*encoder_heads'):
         read_checkpoint(path)
     safetensors.torch.save_file({'x': torch.zeros(1)}, path, metadata={'mahmr': '{"body": 3'})
     with pytest.raises(UserError, match='header'):

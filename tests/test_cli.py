@@ -165,6 +165,7 @@ def test_one_bad_picture_does_not_stop_the_others(run: Callable, tmp_path: Path)
     [
         (['--camera-matrix', 0, 0, 0, 0], 'focal lengths above 0'),
         (['--fov', 180], 'between 0° and 180°'),
+        (['--camera-matrix', 1e15, 1e15, 320, 240], 'none of a lens'),
         (['--weights', 'nothing.bin'], 'nothing.bin: there is no such file'),
         (['--body', 'nothing.npz'], 'nothing.npz'),
         (['--device', 'gpu7'], "device 'gpu7' cannot be used here"),
@@ -186,13 +187,48 @@ def test_a_checkpoint_of_another_network(run: Callable, tmp_path: Path) -> None:
     assert 'resnet.pth: this is a checkpoint of another network' in said
 
 
+def test_an_input_is_never_overwritten(run: Callable, tmp_path: Path) -> None:
+    (tmp_path / 'out').mkdir()
+    picture, video = tmp_path / 'out' / 'mine.png', tmp_path / 'out' / 'mine.mp4'
+    shutil.copy(DEMO / 'basketball1.png', picture)
+    shutil.copy(DEMO / 'street.mp4', video)
+    before = picture.read_bytes(), video.read_bytes()
+    for command, path in (('image', picture), ('image', tmp_path / 'out'), ('video', video)):
+        code, said = run(command, path)
+        assert code == 2
+        assert 'would overwrite' in said
+    assert (picture.read_bytes(), video.read_bytes()) == before
+    assert left_behind(tmp_path / 'out') == ['mine.mp4', 'mine.png']
+
+
+def test_a_folder_that_cannot_be_written_is_told(run: Callable, tmp_path: Path) -> None:
+    (tmp_path / 'out').write_text('a file where a folder should be')
+    code, said = run('image', DEMO / 'basketball1.png')
+    assert code == 2
+    assert 'cannot be written' in said
+    assert 'Traceback' not in said
+
+
+def test_a_full_disk_leaves_no_part_of_a_result(
+    run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('mahmr_model.results.write_picture', full)
+    code, said = run('image', DEMO / 'basketball1.png')
+    assert code == 2
+    assert 'No space left on device' in said
+    assert left_behind(tmp_path / 'out') == []
+
+
 def test_same_names_in_two_folders_are_refused(run: Callable, tmp_path: Path) -> None:
     for name in ('a', 'b'):
         (tmp_path / name).mkdir()
         shutil.copy(DEMO / 'basketball1.png', tmp_path / name)
     code, said = run('image', tmp_path / 'a', tmp_path / 'b')
     assert code == 2
-    assert 'same name' in said
+    assert 'would have the same name' in said
 
 
 @pytest.mark.parametrize('size', [(1, 1), (20, 12_000)])

@@ -98,6 +98,22 @@ def test_a_batch_gives_each_picture_what_it_gets_alone(levels: int) -> None:
             torch.testing.assert_close(together.fov_rad[i], alone.fov_rad[0])
 
 
+@pytest.mark.parametrize(('levels', 'size'), [(2, 308), (3, 308), (3, 644), (3, 28)])
+def test_sizes_that_are_no_multiple_of_56(levels: int, size: int) -> None:
+    config = ModelConfig(**{**SMALL.as_dict(), 'levels': levels, 'input_size': size})
+    network = MAHMR(config).eval()
+    padded = -(-size // 56) * 56
+    # every cell is fine, those beyond S too
+    torch.nn.init.zeros_(network.scale_head.last.weight)
+    network.scale_head.last.bias.data = torch.tensor([9.0, -9.0])
+    with torch.inference_mode():
+        output = network([torch.randn(3, 56, padded), torch.randn(3, padded, padded)])
+    assert output.tokens.lengths == [4 * 2 * padded // 28, (padded // 14) ** 2]
+    assert output.tokens.centres_xy_norm.max() == pytest.approx((padded // 14 - 0.5) * 14 / size)
+    for value in vars(output.layers[-1]).values():
+        assert value.isfinite().all()
+
+
 def test_every_layer_is_kept_on_request() -> None:
     network = MAHMR(SMALL).eval()
     picture = [torch.randn(3, 112, 224)]
@@ -122,7 +138,12 @@ def test_field_of_view_is_never_below_its_minimum() -> None:
     [
         {'levels': 1},
         {'input_size': 100},
-        {'input_size': 28},
+        {'input_size': 0},
+        {'queries': -1},
+        {'encoder_heads': 0},
+        {'levels': 'x'},
+        {'camera_branch': 1},
+        {'presence_threshold': 2},
         {'shapes': 12},
         {'encoder_depth': 3},
         {'encoder_heads': 5},
@@ -130,7 +151,7 @@ def test_field_of_view_is_never_below_its_minimum() -> None:
     ],
 )
 def test_impossible_sizes_are_refused(change: dict[str, int]) -> None:
-    with pytest.raises(UserError, match='expected'):
+    with pytest.raises(UserError, match=r'expected|must be'):
         ModelConfig(**{**SMALL.as_dict(), **change})
 
 

@@ -16,6 +16,7 @@ from mahmr_model.body.data import BodyData, find_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.checkpoint import (
     BodyKind,
+    CAMERA_BRANCH,
     load_dinov2,
     load_state,
     read_checkpoint,
@@ -165,7 +166,7 @@ def start_from(model: TrainingModel, state: State, path: Path) -> None:
         load_dinov2(model.network, state, str(path))
         logger.info('the encoder starts from %s', path)
         return
-    report = load_state(model.network, state, str(path))
+    report = load_state(model.network, state, str(path), may_start_new=CAMERA_BRANCH)
     logger.info('starts from %s', path)
     if report.not_in_file:
         logger.info('new, since the file lacks them: %s', ', '.join(report.not_in_file))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from mahmr_model.body.data import BodyData, load_body
 from mahmr_model.errors import UserError
+from mahmr_model.files import written_beside
 
 
 def convert_body(folder: Path) -> list[Path]:
@@ -29,24 +29,15 @@ def convert_body(folder: Path) -> list[Path]:
 
 
 def _write(body: BodyData, file: Path) -> Path:
-    unfinished = file.with_name(f'.{file.name}.part')
-    try:
-        with unfinished.open('wb') as stream:
-            np.savez(
-                stream,
-                v_template=body.v_template,
-                shapedirs=body.shapedirs,
-                posedirs=body.posedirs,
-                J_regressor=body.joint_regressor,
-                weights=body.skin_weights,
-                f=body.faces,
-                kintree_table=np.stack((body.parents, np.arange(len(body.parents)))),
-            )
-        os.replace(unfinished, file)
-    except OSError as error:
-        raise UserError(
-            f'{file} cannot be written ({error.strerror}); make the folder writable or free space.'
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with written_beside(file) as temporary:
+        np.savez(
+            temporary,
+            v_template=body.v_template,
+            shapedirs=body.shapedirs,
+            posedirs=body.posedirs,
+            J_regressor=body.joint_regressor,
+            weights=body.skin_weights,
+            f=body.faces,
+            kintree_table=np.stack((body.parents, np.arange(len(body.parents)))),
+        )
     return file

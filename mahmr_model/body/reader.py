@@ -9,6 +9,7 @@ the wanted keys only.
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 import re
 from typing import Any, cast
@@ -22,6 +23,8 @@ from mahmr_model.inert_pickle import array_of, InertUnpickler, Record, RefusedEr
 
 Numbers = npt.NDArray[Any]
 
+_MOST_NUMBERS = 50_000_000
+"""In a matrix that is made dense; SMPL's joint regressor has 165,360."""
 _SPARSE = re.compile(r'scipy\.sparse\._?(csc|csr|coo) \1_(matrix|array)')
 _CHUMPY = re.compile(r'chumpy(\.\w+)* \w+')
 
@@ -94,6 +97,8 @@ def _numbers(value: Any) -> Numbers:
 
 def _sparse(kind: str, state: dict[str, Any]) -> Numbers:
     shape = shape_of(state['_shape' if '_shape' in state else 'shape'])
+    if math.prod(shape) > _MOST_NUMBERS:
+        raise ValueError(f'a matrix of the shape {shape}')
     data = _numbers(state['data'])
     if kind == 'coo':
         row, column = state['coords'] if 'coords' in state else (state['row'], state['col'])

@@ -68,7 +68,7 @@ class ImageEncoder(nn.Module):
         self.encoder_patch_proj = nn.ModuleList([fine, coarse])
         self.enc_inter_norm = nn.LayerNorm(c, eps=NORM_EPS)
         self.scale_head = MLP(c, c, 2, 4)
-        side = 1 << (config.grid(1) - 1).bit_length()
+        side = 1 << max(config.grid(1) - 1, 1).bit_length()
         rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
         self.register_buffer('z_order_map', morton_codes(side))
         self.register_buffer('y_coords', rows.contiguous())
@@ -91,7 +91,7 @@ class ImageEncoder(nn.Module):
         levels = torch.zeros(len(yx), dtype=torch.int64, device=yx.device)
         return Tokens(
             self.encoder.norm(features),
-            centres(yx, self.config.grid(0)),
+            centres(yx, self.config.cells_per_side(0)),
             levels,
             lengths,
             camera_tokens,
@@ -114,7 +114,7 @@ class ImageEncoder(nn.Module):
                 for feature_map, yx in zip(maps, cells.yx.split(cells.lengths), strict=True)
             ]
         )
-        features = features + self._coarse_positions()[tuple(cells.yx.unbind(1))]
+        features = features + _at(self._coarse_positions(), cells.yx)
 
         lengths = [n + 1 for n in cells.lengths]
         x = prepend(self.encoder_cr_token.expand(len(images), -1), features, cells.lengths)
@@ -157,7 +157,7 @@ class ImageEncoder(nn.Module):
         )
         offsets = _grid_yx(2, 2, cell_yx.device)
         yx = (2 * cell_yx[:, None] + offsets).flatten(0, 1)
-        tokens = tokens + self.encoder_pos_embeds[tuple(yx.unbind(1))]
+        tokens = tokens + _at(self.encoder_pos_embeds, yx)
 
         lengths = [4 * n for n in selection.fine_counts]
         x = prepend(self.encoder_cr_token.expand(len(images), -1), tokens, lengths)
@@ -186,7 +186,7 @@ class ImageEncoder(nn.Module):
             group_features[selection.groups],
         ]
         positions = [
-            centres(yx, self.config.grid(level))
+            centres(yx, self.config.cells_per_side(level))
             for level, yx in enumerate((fine_yx, coarse_yx, group_yx))
         ]
         levels = [
@@ -234,6 +234,15 @@ def _grid_yx(rows: int, columns: int, device: torch.device) -> Tensor:
     return torch.cartesian_prod(
         torch.arange(rows, device=device), torch.arange(columns, device=device)
     )
+
+
+def _at(positions: Tensor, yx: Tensor) -> Tensor:
+    """
+    Return the embeddings (N, C) of places (N, 2) on a grid (G, G, C).
+
+    Padding may reach beyond S where S is no multiple of 56; there the last embedding counts.
+    """
+    return positions[tuple(yx.clamp(max=len(positions) - 1).unbind(1))]
 
 
 def _cut_cells(image: Tensor, yx: Tensor) -> Tensor:

@@ -24,9 +24,9 @@ class Tokens:
     """(B, C) each picture's camera token, before the encoder's last norm."""
 
 
-def centres(yx: Tensor, grid: int) -> Tensor:
-    """Return the centres (x, y) in 0…1 of grid cells (N, 2) given as (y, x)."""
-    return (yx.flip(-1) + 0.5) / grid
+def centres(yx: Tensor, cells_per_side: float) -> Tensor:
+    """Return the centres (x, y) in 0…1 of the square S×S of cells (N, 2) given as (y, x)."""
+    return (yx.flip(-1) + 0.5) / cells_per_side
 
 
 def prepend(first: Tensor, rest: Tensor, lengths: list[int]) -> Tensor:

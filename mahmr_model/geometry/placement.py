@@ -65,8 +65,9 @@ def translation_m(camera_abc: Tensor, lens: Lens, input_size: int) -> Tensor:
 
     With s = 2·sigmoid(c) + 1e-6 a person of one metre covers s·S/2 pixels, so the depth is
     t_z = 2·f_y/(s·S), and (a, b)·S/2 is where the body's origin projects, relative to the middle
-    of the picture. Where the lens is known instead of estimated that place stays and the depth
-    becomes right for the lens (MA-HMR, arXiv 2511.13282, section 3, and `Lens`).
+    of the picture (MA-HMR, arXiv 2511.13282, section 3). Where the lens is known instead, that
+    place stays and the depth becomes right for the lens; the network's angle is vertical, so f_y
+    gives the depth, also where pixels are not square. This part is ours, not published.
     """
     scale = 2 * camera_abc[..., 2].sigmoid() + 1e-6
     depth = 2 * lens.focal_xy_px[:, 1:] / (scale * input_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import math
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ _FONT_HEIGHT_PX = 22
 """Height of this font's capitals at scale 1."""
 _SMOOTH_BELOW_PX = 2_500_000
 """Pictures of fewer pixels have their outlines smoothed; in larger ones no step is seen."""
+_MOST_COVERED_PX = 30e6
+"""Pixels of all triangles together that are drawn in full detail; bodies cover some millions."""
 _UNTRAINED = 'UNTRAINED: random weights'
 _ALARM: Colour = (206, 44, 32)
 _WHITE: Colour = (255, 255, 255)
@@ -42,21 +45,33 @@ def draw_meshes(
     """
     Draw N meshes (N, V, 3), in metres in the frame of `lens`, into an RGB image, in place.
 
-    Small pictures are rendered at twice their size and averaged. Returns the rendering.
+    Small pictures are rendered at twice their size and averaged, and what no body is (triangles
+    that together cover the picture hundreds of times) coarsely. Returns the rendering.
     """
     height, width = image.shape[:2]
-    factor = 2 if height * width < _SMOOTH_BELOW_PX else 1
-    large = lens.resized(width * factor, height * factor)
+    factor = 2.0 if height * width < _SMOOTH_BELOW_PX else 1.0
+    covered_px = _covered_px(vertices_m, faces, lens)
+    factor = min(factor, math.sqrt(_MOST_COVERED_PX / max(covered_px, 1.0)))
+    large = lens.resized(max(1, round(width * factor)), max(1, round(height * factor)))
     paint = np.array(colours, np.uint8).reshape(-1, 3)
     rendering = render_meshes(vertices_m, faces, large, paint)
     covered = (rendering.person >= 0).astype(np.float32)
-    alpha = cv2.resize(covered, (width, height), interpolation=cv2.INTER_AREA)
+    shrink = cv2.INTER_AREA if factor >= 1 else cv2.INTER_LINEAR
+    alpha = cv2.resize(covered, (width, height), interpolation=shrink)
     # Empty pixels are black, so the average is already weighted by what is covered.
-    colour = cv2.resize(rendering.colour, (width, height), interpolation=cv2.INTER_AREA)
+    colour = cv2.resize(rendering.colour, (width, height), interpolation=shrink)
     touched = alpha > 0
     mixed = image[touched] * (1 - opacity * alpha[touched, None]) + opacity * colour[touched]
     image[touched] = mixed.round().astype(np.uint8)
     return rendering
+
+
+def _covered_px(vertices_m: FloatArray, faces: IntArray, lens: Camera | Orthographic) -> float:
+    """Return about how many pixels all triangles cover, each at most the whole picture."""
+    corners = lens.project(vertices_m)[:, faces].astype(np.float64)
+    a, b = corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
+    areas = np.abs(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]) / 2
+    return float(np.minimum(np.nan_to_num(areas), lens.width * lens.height).sum())
 
 
 def top_pixels(rendering: Rendering, people: int) -> npt.NDArray[np.float64]:

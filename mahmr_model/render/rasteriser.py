@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mahmr_model.types import Camera
+from mahmr_model.types import Camera, FloatArray
 
 NEAR_M = 0.05
 """Nothing nearer than this is drawn in perspective: a lens shows no more of it than a blur."""
@@ -27,7 +28,8 @@ class Orthographic:
     """
     A view by parallel rays along +z: u = px_per_m·x + cx, v = px_per_m·y + cy, in pixels.
 
-    It has the width, height and `resized` of `Camera`, so that either can look at a mesh.
+    It has the width, height, `project` and `resized` of `Camera`, so that either can look at a
+    mesh.
     """
 
     px_per_m: float
@@ -40,6 +42,11 @@ class Orthographic:
         """Return the same view in a picture `width` wide; the aspect is that of the old one."""
         x, y = width / self.width, height / self.height
         return Orthographic(self.px_per_m * x, self.cx * x, self.cy * y, width, height)
+
+    def project(self, points_m: FloatArray) -> FloatArray:
+        """Project points (..., 3) in metres to pixels (..., 2)."""
+        pixels = points_m[..., :2] * self.px_per_m + np.array([self.cx, self.cy])
+        return pixels.astype(np.float32)
 
 
 @dataclass(frozen=True)

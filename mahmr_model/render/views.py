@@ -30,7 +30,6 @@ _TEXT: Colour = (150, 160, 174)
 _GROUND: Colour = (150, 132, 92)
 _CAMERA: Colour = (240, 200, 90)
 
-_STEPS_M = [step * 10.0**power for power in range(-1, 7) for step in (1, 2, 5)]
 _MARGIN_M = 0.6
 _TEXT_PX = 9.0
 _HEADROOM_PX = 48
@@ -142,7 +141,7 @@ def _stage(lens: Orthographic, wedge_rad: tuple[float, float]) -> ImageArray:
 
 def _draw_grid(image: ImageArray, lens: Orthographic) -> None:
     """Draw lines at whole steps from the camera and label them: right and up count as positive."""
-    step_m = next((s for s in _STEPS_M if s * lens.px_per_m >= 7 * _TEXT_PX), _STEPS_M[-1])
+    step_m = _round_up(7 * _TEXT_PX / lens.px_per_m)
     step_px = step_m * lens.px_per_m
     for axis, (centre, size) in enumerate(((lens.cx, lens.width), (lens.cy, lens.height))):
         for i in range(math.ceil(-centre / step_px), math.floor((size - centre) / step_px) + 1):
@@ -155,6 +154,12 @@ def _draw_grid(image: ImageArray, lens: Orthographic) -> None:
                 put_text(image, text, at - wide / 2, lens.height - 1.6 * high, _TEXT_PX, _TEXT)
             elif axis == 1 and 3 * _TEXT_PX < at < size - 3 * _TEXT_PX:
                 put_text(image, text, 0.6 * high, at - high / 2, _TEXT_PX, _TEXT)
+
+
+def _round_up(length_m: float) -> float:
+    """Return the next of …, 0.1, 0.2, 0.5, 1, 2, 5, 10, … that is no smaller."""
+    power = 10.0 ** math.floor(math.log10(length_m))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= length_m * 0.999)
 
 
 def _draw_ground(image: ImageArray, lens: Orthographic, scene: _Scene) -> None:
