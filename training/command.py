@@ -9,6 +9,7 @@ import logging
 import sys
 
 from accelerate import Accelerator
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from mahmr_model.body.data import load_body
@@ -38,14 +39,17 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a mode; returns the exit code: 0, or 2 where something was wrong with the input."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     if options.resume and '=' in options.resume:  # an override that follows a bare --resume
         options.overrides.insert(0, options.resume)
         options.resume = 'newest'
     try:
         config = _config(options)
-        accelerator = Accelerator(mixed_precision=config.mixed_precision)
+        # Accelerate joins processes without accelerators only where it is told of the CPU.
+        on_cpu = not torch.accelerator.is_available()
+        accelerator = Accelerator(cpu=on_cpu, mixed_precision=config.mixed_precision)
         _set_up_log(accelerator)
+        logger.info('%d processes, %s', accelerator.num_processes, accelerator.device)
         if options.mode == 'train':
             return train(config, accelerator, options.resume)
         return (

@@ -29,12 +29,13 @@ def draw_comparison(predictor: Predictor, body: BodyData, sample: Sample) -> Ima
     From the top: meshes (the truth with its 2-D joints), scale map where the network has one,
     and people from above. The truth's people have the neutral body.
     """
-    image = sample.image.numpy()
     network = predictor.network
-    predicted = predictor(image)
+    predicted = predictor(sample.image.numpy())
     true = true_people(sample.target, body, network.config.shapes == 11, predictor.device)
+    image = _fitted(sample.image.numpy())
     marked = draw_overlay(image, true)
-    for x, y in sample.target.joints_px[sample.target.joints_mask.all(-1)].tolist():
+    joints_px = sample.target.joints_px[sample.target.joints_mask.all(-1)]
+    for x, y in (joints_px * (_WIDTH_PX / sample.target.size_hw[1])).tolist():
         cv2.circle(marked, (round(x), round(y)), 2, _JOINT, -1, cv2.LINE_AA)
     rows = [(draw_overlay(image, predicted), marked)]
     if network.config.adaptive:
