@@ -7,6 +7,7 @@ import threading
 import traceback
 from typing import Any, TYPE_CHECKING
 
+from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from mahmr_model.errors import UserError
@@ -46,6 +47,7 @@ class MahmrNode(LifecycleNode):
         :raises UserError: for a parameter that cannot be used.
         """
         super().__init__('mahmr', **node_options)
+        self._answer_impossible_transitions()
         self._load = load
         self.mahmr_parameters = Parameters(self)
         self._inference: Inference | None = None
@@ -87,6 +89,28 @@ class MahmrNode(LifecycleNode):
         worker = self._worker
         self._leave()
         return worker is None or worker.join(timeout_s)
+
+    def _answer_impossible_transitions(self) -> None:
+        """
+        Have a transition that the node's state does not offer answered as a failure.
+
+        rclpy raises there, into the executor, and whoever asked would wait for ever.
+        """
+
+        def answering(change: Callable[..., Any]) -> Callable[..., Any]:
+            def callback(request: Any, response: Any) -> Any:
+                try:
+                    return change(request, response)
+                except RuntimeError as error:
+                    self.get_logger().error(f'no such transition from this state: {error}')
+                    response.success = False
+                    return response
+
+            return callback
+
+        for service in self.services:
+            if service.srv_type is ChangeState:
+                service.callback = answering(service.callback)
 
     def _transition(
         self,
@@ -184,5 +208,7 @@ class MahmrNode(LifecycleNode):
 
     def _autostart(self) -> None:
         self._autostart_timer.cancel()
+        if self._lifecycle_state != 'unconfigured':
+            return  # a manager was faster
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()

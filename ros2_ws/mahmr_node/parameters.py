@@ -51,6 +51,8 @@ class Spec:
         """Say what is wrong with a value; None where nothing is."""
         if self.choices and value not in self.choices:
             return f'{self.name} is one of {", ".join(self.choices)}, not "{value}"'
+        if self.name == 'default_frame' and not value:
+            return 'default_frame is empty; it takes the place of an empty frame'
         if self.name == 'cameras':
             return _fault_of_names(value)
         return None

@@ -27,9 +27,12 @@ from mahmr_node.node import MahmrNode
 JOIN_S = 1.0
 DEADLINE_S = 4.0
 
+# Seconds before the next callback after one that failed.
+FAULT_PAUSE_S = 0.1
+
 
 def run(args: list[str] | None, load: LoadPredictor | None, ended: threading.Event) -> int:
-    """Run the node until `ended` is set, by a signal or a fault; return the exit code."""
+    """Run the node until `ended` is set, by a signal; return the exit code."""
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = MahmrNode(load or load_predictor)
@@ -39,15 +42,15 @@ def run(args: list[str] | None, load: LoadPredictor | None, ended: threading.Eve
         return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    faults: list[str] = []
 
     def spin() -> None:
-        try:
-            while not ended.is_set():
+        while not ended.is_set():
+            try:
                 executor.spin_once()
-        except Exception:
-            faults.append(traceback.format_exc())
-            ended.set()
+            except Exception:
+                # Of one callback: the node outlives it, and is not to fill the log.
+                node.get_logger().error(traceback.format_exc())
+                ended.wait(FAULT_PAUSE_S)
 
     thread = threading.Thread(target=spin, name='executor', daemon=True)
     thread.start()
@@ -58,17 +61,14 @@ def run(args: list[str] | None, load: LoadPredictor | None, ended: threading.Eve
     watchdog.start()
     executor.wake()
     thread.join(JOIN_S)
-    if faults:
-        node.get_logger().fatal(faults[0])
     worker_ended = node.close(JOIN_S)
     try_shutdown()
-    code = 1 if faults else 0
     if thread.is_alive() or not worker_ended:
         # A thread that is still inside the network cannot be stopped; taking the interpreter
         # down around it ends in a crash, so the process is left without doing so.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(0)
     executor.shutdown()
     node.destroy_node()
-    return code
+    return 0

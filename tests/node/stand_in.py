@@ -24,6 +24,7 @@ DELAY_S = 'STAND_IN_DELAY_S'
 LOAD_DELAY_S = 'STAND_IN_LOAD_DELAY_S'
 LOAD_FAILS_WHILE = 'STAND_IN_LOAD_FAILS_WHILE'
 LOG = 'STAND_IN_LOG'
+REFRESH_FAILS = 'STAND_IN_REFRESH_FAILS'
 
 FAULTS = {1: 'raise', 2: 'nan', 3: 'memory'}
 
@@ -130,9 +131,21 @@ def log_what_is_built() -> None:
     CameraOutput._build = logged  # type: ignore[method-assign]
 
 
+def fail_in_a_callback() -> None:
+    """Let a timer's callback of the active node raise each time."""
+    from mahmr_node.camera_input import CameraInput
+
+    def refresh(self: CameraInput) -> None:
+        raise RuntimeError('the stand-in was asked to fail')
+
+    CameraInput.refresh = refresh  # type: ignore[method-assign]
+
+
 if __name__ == '__main__':
     from mahmr_node.main import main
 
     if os.environ.get(LOG):
         log_what_is_built()
+    if os.environ.get(REFRESH_FAILS):
+        fail_in_a_callback()
     main(load=load)

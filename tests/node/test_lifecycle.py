@@ -89,6 +89,24 @@ def test_failed_configure_then_good(rig: Rig) -> None:
     assert rig.state() == 'inactive'
 
 
+def test_impossible_transition_is_answered(rig: Rig) -> None:
+    """A transition that the state does not offer is refused, and the node goes on."""
+    rig.start_node(active=False)
+    assert not rig.change_state(ACTIVATE)
+    assert rig.state() == 'unconfigured'
+    assert rig.change_state(CONFIGURE)
+    assert not rig.change_state(CONFIGURE)
+    assert rig.state() == 'inactive'
+
+
+def test_fault_of_a_callback_is_survived(rig: Rig) -> None:
+    """An exception that a callback lets out is logged, and services are answered after it."""
+    process = rig.start_node(env={stand_in.REFRESH_FAILS: '1'})
+    process.may_show_tracebacks = True
+    rig.wait(lambda: 'the stand-in was asked to fail' in process.output, 'the fault in the log')
+    assert rig.state() == 'active'
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_during_inference(rig: Rig, number: signal.Signals) -> None:
     """A signal while a frame is in the network ends the process well within 5 s, with code 0."""

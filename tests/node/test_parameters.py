@@ -29,6 +29,8 @@ def test_refused_with_reason(rig: Rig) -> None:
         'confidence_threshold': (1.5, 'confidence_threshold'),
         'camera_source': ('guess', 'camera_source is one of auto, estimated, not "guess"'),
         'marker_lifetime_s': (-1.0, 'marker_lifetime_s'),
+        'marker_opacity': (float('nan'), 'marker_opacity'),
+        'default_frame': ('', 'default_frame is empty'),
         'tracking': ('yes', 'type'),
         'weights': ('other.bin', 'read-only'),
     }
