@@ -25,10 +25,11 @@ ARGUMENTS = {
     'params_file': (str(SHARE / 'config' / 'mahmr.yaml'), 'YAML file of the parameters.'),
     'name': ('mahmr', 'Name of the node; its topics are below this name.'),
     'namespace': ('', 'Namespace of the node and its cameras.'),
+    'image_topic': ('camera/image_raw', 'Pictures of the camera; camera_info lies beside them.'),
     'autostart': ('true', 'Configure and activate the node; false leaves it unconfigured.'),
     'video': ('', 'Video file or folder of pictures to play as the camera; empty: none.'),
     'video_fov_deg': ('0.0', "Horizontal angle of the video's lens in degrees; 0: not known."),
-    'rviz': ('false', 'Open RViz with the people in it.'),
+    'rviz': ('false', 'Open RViz with the people of the camera `camera`.'),
     'rviz_config': (str(SHARE / 'rviz' / 'mahmr.rviz'), 'Configuration of RViz.'),
     'use_sim_time': ('false', 'Take the time from /clock, as for a bag that is played.'),
     'log_level': ('info', 'What the node logs: debug, info, warn, error or fatal.'),
@@ -69,6 +70,8 @@ def generate_launch_description():
         name=value['name'],
         namespace=value['namespace'],
         parameters=[value['params_file'], sim_time],
+        # A parameter here would win over the file, where other cameras may be named.
+        remappings=[('camera/image_raw', value['image_topic'])],
         arguments=['--ros-args', '--log-level', value['log_level']],
         output='screen',
     )

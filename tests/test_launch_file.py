@@ -121,6 +121,15 @@ def test_starts_what_is_installed(entities: list[Any]) -> None:
         assert f"'{executable} = mahmr_node." in setup
 
 
+def test_image_topic_is_remapped(entities: list[Any]) -> None:
+    """The argument renames the topic that the configuration gives the camera, and no parameter."""
+    node = of(entities, 'LifecycleNode')[0]
+    file = yaml.safe_load((ROOT / 'config' / 'mahmr.yaml').read_text())
+    ((source, target),) = node.kwargs['remappings']
+    assert source == file['/**']['ros__parameters']['camera.image_topic']
+    assert target.args[0] == 'image_topic'
+
+
 def test_needs_no_torch() -> None:
     """Parameters and command line of node and camera come without torch."""
     code = 'import sys, mahmr_node.main, mahmr_node.video_camera; sys.exit("torch" in sys.modules)'
@@ -146,7 +155,7 @@ def test_view_shows_the_nodes_topics() -> None:
 
     view = yaml.safe_load((ROOT / 'rviz' / 'mahmr.rviz').read_text())['Visualization Manager']
     topics = [d['Topic']['Value'] for d in view['Displays'] if 'Topic' in d]
-    assert topics == [f'/mahmr/camera/{name}' for name in ('markers', 'overlay', 'poses')]
+    assert topics == [f'mahmr/camera/{name}' for name in ('markers', 'overlay', 'poses')]
     assert {t.rpartition('/')[2] for t in topics} <= set(TOPICS)
     shown = {d['Class'].rpartition('/')[2]: d['Enabled'] for d in view['Displays']}
     assert shown['MarkerArray']
