@@ -7,9 +7,11 @@ import json
 import logging
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 import shutil
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
 from mahmr_model.errors import UserError
 
@@ -19,6 +21,17 @@ CHECKPOINTS = 'checkpoints'
 """The folder of checkpoints below that of a run."""
 PROGRESS = 'progress.json'
 """Written last: a folder that has it is a whole checkpoint."""
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    UnpicklingError,
+    SafetensorError,
+)
+"""What a file that is damaged, or of another network, makes its readers raise."""
 _PREFIX = 'checkpoint_'
 _UNFINISHED = '.unfinished_'
 
@@ -58,7 +71,7 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress) 
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
             _to_disk(folder)
-    except (OSError, RuntimeError) as error:  # safetensors and torch wrap a full disk
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk has all of these
         shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(
             f'{final}: the checkpoint cannot be written ({error}); free some space and go on '
@@ -98,7 +111,7 @@ def load_checkpoint(accelerator: Accelerator, path: Path) -> Progress:
     try:
         progress = Progress(**json.loads((path / PROGRESS).read_text()))
         accelerator.load_state(str(path))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
+    except _UNREADABLE as error:
         raise UserError(
             f'{path}: this checkpoint cannot be read, or is of another network ({error}); resume '
             'from another one by its name.'

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         on_cpu = not torch.accelerator.is_available()
         accelerator = Accelerator(cpu=on_cpu, mixed_precision=config.mixed_precision)
         _set_up_log(accelerator)
-        logger.info('%d processes, %s', accelerator.num_processes, accelerator.device)
+        logger.info('processes: %d, on %s', accelerator.num_processes, accelerator.device)
         if options.mode == 'train':
             return train(config, accelerator, options.resume)
         return (

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from accelerate import Accelerator
+import pytest
 from tiny import PICTURES, run_config, tiny_model
 import torch
 
+from mahmr_model.errors import UserError
 from training.checkpoints import find_checkpoint
 from training.config import TrainingConfig
 from training.recipe import MeshRecipe
@@ -51,3 +53,30 @@ def test_learning_rates_are_of_two_groups_and_fall_to_zero(tmp_path: Path) -> No
     assert {group['weight_decay'] for group in optimiser.param_groups} == {1e-4}
     trainer.run()
     assert [group['lr'] for group in optimiser.param_groups] == [0, 0]
+
+
+def test_full_disk_leaves_no_half_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, _ = trainer_in(tmp_path)
+
+    def full(self: Accelerator, folder: str) -> None:
+        (Path(folder) / 'model.safetensors').write_bytes(b'half')
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(Accelerator, 'save_state', full)
+    with pytest.raises(UserError, match='No space left'):
+        trainer.run()
+    assert list(trainer.checkpoints.iterdir()) == []
+
+
+def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    trainer, _ = trainer_in(tmp_path)
+    trainer.run()
+    newest = find_checkpoint(trainer.checkpoints, 'newest')
+    weights = newest / 'model.safetensors'
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match='cannot be read'):
+        trainer_in(tmp_path / 'other')[0].resume(newest)
+    with pytest.raises(UserError, match='checkpoint_00000006'):
+        find_checkpoint(trainer.checkpoints, 'checkpoint_7')

@@ -1,0 +1,22 @@
+"""The short form of overfit.py: two pictures, few steps, wider limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from overfit import failures, FEWEST_FOUND, overfit
+
+LIMITS = {'MPJPE_mm': 60.0, 'root_depth_error_m': 1.2, 'fov_error_deg': 8.0}
+"""Reached: 30 mm, 0.7 m, 4.5°. New weights are at 150 mm, 2 m and 15°."""
+
+
+def test_three_stages_learn_two_pictures(tmp_path: Path) -> None:
+    measures = overfit(tmp_path, pictures=2, steps=50, batch_size=2)
+    assert failures(measures, LIMITS) == []
+
+
+def test_what_is_over_its_limit_or_missing_is_named() -> None:
+    assert failures({'recall': 1.0, 'MPJPE_mm': 59.0}, {'MPJPE_mm': 60.0}) == []
+    assert len(failures({'recall': 1.0, 'MPJPE_mm': 61.0}, {'MPJPE_mm': 60.0})) == 1
+    assert len(failures({'recall': 1.0}, {'MPJPE_mm': 60.0})) == 1
+    assert len(failures({'recall': FEWEST_FOUND - 0.1}, {})) == 1
