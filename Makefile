@@ -8,15 +8,17 @@ ifdef ROS_DISTRO
 # A sourced ROS brings rclpy and its messages; the environment sees the system's packages.
 VENV_OPTIONS := --system-site-packages
 EXTRAS := dev
+# The messages that `setup` builds into the workspace.
+WITH_MESSAGES := . scripts/ros_env.sh &&
 else
 EXTRAS := ros,dev
 endif
 
 demo: setup
-	$(BIN)/python demo/run_demo.py
+	$(WITH_MESSAGES) $(BIN)/python demo/run_demo.py
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(WITH_MESSAGES) $(BIN)/python -m pytest
 
 lint: setup
 	$(BIN)/ruff check .

@@ -91,7 +91,7 @@ setup(
         'console_scripts': [
             'mahmr = mahmr_model.cli:main',
             'mahmr_node = mahmr_node.main:main',
-            'video_camera = mahmr_node.video_camera:main',
+            'video_camera = mahmr_node.main:video_camera',
         ],
     },
 )

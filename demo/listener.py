@@ -14,6 +14,7 @@ import sys
 import time
 
 import cv2
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mahmr_msgs.msg import HumanArray
 import numpy as np
 import rclpy
@@ -92,6 +93,7 @@ class Listener(Node):
         self.ages_s: list[float] = []
         self.overlays: dict[int, Image] = {}
         self.markers: dict[int, bytes] = {}
+        self.node_fault = ''
         self.last_s = time.monotonic()
         self._image_topic = f'/{camera}/image_raw'
         self.create_subscription(Image, self._image_topic, self._on_picture, QOS)
@@ -99,11 +101,12 @@ class Listener(Node):
         self.create_subscription(HumanArray, f'{base}/humans', self._on_humans, QOS)
         self.create_subscription(MarkerArray, f'{base}/markers', self._on_markers, QOS, raw=True)
         self.create_subscription(Image, f'{base}/overlay', self._on_overlay, QOS)
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QOS)
 
     @property
     def done(self) -> bool:
-        """Whether the camera has gone and all topics have its last picture, or all is silent."""
-        if time.monotonic() - self.last_s > SILENCE_S:
+        """Whether the camera's last picture is through, the node cannot work, or all is silent."""
+        if self.node_fault or time.monotonic() - self.last_s > SILENCE_S:
             return True
         if not self.headers or self.count_publishers(self._image_topic):
             return False
@@ -132,6 +135,12 @@ class Listener(Node):
         self.overlays[stamp_ns(message)] = message
         self.last_s = time.monotonic()
 
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        # A frame that is lost shows in what arrives; this is a transition that failed.
+        for status in message.status:
+            if status.name == 'mahmr' and status.level == DiagnosticStatus.ERROR:
+                self.node_fault = status.message
+
 
 def stamp_ns(message: Image | HumanArray | Marker) -> int:
     """Return when a message's picture was taken, nanoseconds."""
@@ -141,6 +150,8 @@ def stamp_ns(message: Image | HumanArray | Marker) -> int:
 def faults_of(listener: Listener) -> list[str]:
     """Return what is wrong with what arrived; nothing is the hope."""
     faults = []
+    if listener.node_fault:
+        return [f'the node says: {listener.node_fault}']
     if not listener.humans or not listener.headers:
         return ['no result arrived']
     if not listener.overlays or not listener.markers:

@@ -37,7 +37,8 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     node = ['-m', 'mahmr_node.main', '--ros-args', '-p', 'autostart:=true']
     if options.weights:
         node += ['-p', f'weights:={options.weights}']
-    camera = ['-m', 'mahmr_node.video_camera', '--ros-args', '-p', f'file:={options.video}']
+    camera = ['-c', 'from mahmr_node.main import video_camera; video_camera()', '--ros-args']
+    camera += ['-p', f'file:={options.video}']
     # Node and listener: no picture is missed while the network is being loaded.
     camera += ['-p', 'loop:=false', '-p', 'wait_for_listeners:=2']
     listener = [str(ROOT / 'demo' / 'listener.py'), '--out', str(options.out)]
@@ -51,6 +52,9 @@ def main() -> None:
     parser.add_argument('--weights', type=Path, default=None, help='default: the best there are')
     parser.add_argument('--out', type=Path, default=ROOT / 'demo_results')
     options = parser.parse_args()
+    # The processes run in another folder than this one.
+    for name, path in vars(options).items():
+        setattr(options, name, path and path.absolute())
     env = environment()
     processes = {
         name: subprocess.Popen([sys.executable, *command], env=env, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""`ros2 run mahmr mahmr_node`."""
+"""`ros2 run mahmr mahmr_node` and `video_camera`: what answers signals before all else."""
 
 from __future__ import annotations
 
@@ -17,13 +17,31 @@ def main(args: list[str] | None = None, load: LoadPredictor | None = None) -> No
 
     `load` makes the predictor; tests give their own.
     """
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    # These imports take a second or more, and a signal must be answered during them as well.
+    ended = set_by_signals()
     from mahmr_node.process import run
 
     sys.exit(run(args, load, ended))
+
+
+def video_camera(args: list[str] | None = None) -> None:
+    """Play a video until its end or a signal; ends the process with its exit code."""
+    ended = set_by_signals()
+    from mahmr_node.video_camera import run
+
+    sys.exit(run(args, ended))
+
+
+def set_by_signals() -> threading.Event:
+    """
+    Return what SIGINT and SIGTERM set from now on.
+
+    To be called before the imports, which take a second or more: signals are answered during
+    them as well.
+    """
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
 
 
 if __name__ == '__main__':

@@ -11,8 +11,6 @@ import array
 from collections.abc import Iterator
 import math
 from pathlib import Path
-import signal
-import sys
 import threading
 
 import cv2
@@ -172,11 +170,8 @@ class VideoCamera(Node):
         self.published += 1
 
 
-def main(args: list[str] | None = None) -> None:
-    """Play until the end of the video or a signal; ends the process with its exit code."""
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+def run(args: list[str] | None, ended: threading.Event) -> int:
+    """Play until the end of the video or until `ended` is set; return the exit code."""
     # rclpy's own handlers would take the context away from under a picture being published.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
@@ -188,10 +183,7 @@ def main(args: list[str] | None = None) -> None:
             camera.get_logger().info(f'the end, after {camera.published} pictures')
     except UserError as error:
         get_logger('video_camera').fatal(str(error))
-        sys.exit(2)
+        return 2
     finally:
         try_shutdown()
-
-
-if __name__ == '__main__':
-    main()
+    return 0

@@ -11,11 +11,13 @@ import cv2
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_demo(domain: int, *options: str) -> subprocess.CompletedProcess[str]:
+def run_demo(
+    domain: int, *options: str, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / 'demo' / 'run_demo.py'), *options]
     env = dict(os.environ, ROS_DOMAIN_ID=str(domain))
     return subprocess.run(
-        command, env=env, capture_output=True, text=True, check=False, timeout=300
+        command, env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=300
     )
 
 
@@ -49,3 +51,12 @@ def test_demo_fails_without_a_video(domain: int, tmp_path: Path) -> None:
     assert str(missing) in done.stderr
     assert 'The demo failed: the camera died.' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_demo_fails_with_bad_weights(domain: int, tmp_path: Path) -> None:
+    """A node that cannot be configured ends the demo with the reason; paths are the caller's."""
+    (tmp_path / 'half.bin').write_bytes(b'half a download')
+    done = run_demo(domain, '--weights', 'half.bin', '--out', 'out', cwd=tmp_path)
+    assert done.returncode == 1
+    assert f'WRONG: the node says: configure failed: {tmp_path / "half.bin"}' in done.stderr
+    assert (tmp_path / 'out').is_dir()

@@ -10,7 +10,7 @@ import pytest
 from ros_tools import RELIABLE, Rig
 from sensor_msgs.msg import CameraInfo, Image
 
-PROGRAM = ['-m', 'mahmr_node.video_camera']
+PROGRAM = ['-c', 'from mahmr_node.main import video_camera; video_camera()']
 
 
 @pytest.fixture
@@ -80,6 +80,13 @@ def test_signal(rig: Rig, folder: Path, number: signal.Signals) -> None:
         process = rig.start(PROGRAM, {'file': folder, 'name': 'cam', 'rate_hz': 500.0})
         rig.wait(lambda: len(images) > 10, 'pictures')
         assert process.stop(number) < 5.0
+
+
+def test_signal_while_starting(rig: Rig, folder: Path) -> None:
+    """The same from the first moment on, while modules are still being imported."""
+    process = rig.start(PROGRAM, {'file': folder})
+    rig.wait(lambda: process.handles(signal.SIGTERM), 'the handlers')
+    assert process.stop(signal.SIGINT) < 5.0
 
 
 @pytest.mark.parametrize('name', ['missing.mp4', 'text.mp4', 'empty'])
