@@ -35,6 +35,8 @@ def infer(config: RunConfig, accelerator: Accelerator, model: LoadedModel) -> in
         precision=config.evaluation.precision,
         confidence_threshold=min(config.evaluation.thresholds),
     )
+    if predictor.untrained:
+        logger.warning('UNTRAINED: no weights were found; what is written means nothing')
     mine = pictures[accelerator.process_index :: accelerator.num_processes]
     failed: list[Path] = []
     for path in tqdm(mine, unit='picture', disable=None if accelerator.is_main_process else True):
@@ -47,4 +49,7 @@ def infer(config: RunConfig, accelerator: Accelerator, model: LoadedModel) -> in
             continue
         name = path.stem if stems.count(path.stem) == 1 else path.name
         save_people(config.folder / name, people, str(path), draw_panel(image, people))
-    return len(gather_object(failed))
+    failures = len(gather_object(failed))
+    done = len(pictures) - failures
+    logger.info('%d of %d pictures done; results in %s', done, len(pictures), config.folder)
+    return failures

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from accelerate import Accelerator
 import pytest
 from tiny import PICTURES, run_config, tiny_model
 import torch
 
+from mahmr_model.body.data import load_body, OPEN_BODY
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.checkpoint import save_weights
+from mahmr_model.geometry.rotations import rotation_from_axis_angle
 from training.config import RunConfig
+from training.crowdpose import CrowdPoseBody
 from training.data.dataset import collate
-from training.recipe import MeshRecipe
+from training.metrics.relative_human import CROWDPOSE
+from training.recipe import MeshRecipe, training_extras
 from training.sampling import NumberedBatch
 
 TOLERANCE = {'rtol': 2e-4, 'atol': 1e-6}
@@ -74,3 +82,36 @@ def test_noise_belongs_to_seed_epoch_and_picture() -> None:
     first = recipe.plan([batch([1, 3])], 0)[0].draw.seeds
     assert recipe.plan([batch([3, 2])], 0)[0].draw.seeds[0] == first[1]
     assert recipe.plan([batch([1, 3])], 1)[0].draw.seeds[0] != first[0]
+
+
+def test_stage_goes_on_from_its_own_weights(tmp_path: Path) -> None:
+    """The denoising encoder travels with them, into the same stage alone."""
+    config = run_config()
+    model = tiny_model(config)
+    with torch.no_grad():
+        model.dn_enc.weight.fill_(0.25)
+        model.network.conf_head.weight.fill_(0.5)
+    path = tmp_path / 'weights.safetensors'
+    save_weights(model.network, path, 'open', training_extras(model))
+    again = tiny_model(replace(config, starts_from=('nowhere.bin', str(path))))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    larger = tiny_model(
+        replace(config, starts_from=(str(path),), model=replace(config.model, shapes=11))
+    )
+    assert torch.equal(larger.network.conf_head.weight, model.network.conf_head.weight)
+    assert not (larger.dn_enc.weight == 0.25).all()
+
+
+def test_crowdpose_body_gives_the_joints_of_the_evaluation() -> None:
+    """Those regressed from all vertices, as training.metrics.relative_human takes them."""
+    body = load_body(OPEN_BODY)
+    generator = torch.Generator().manual_seed(0)
+    rotations = rotation_from_axis_angle(torch.randn(3, 24, 3, generator=generator) / 3)
+    betas = torch.randn(3, 11, generator=generator)
+    posed = BodyLayer(body, kid=True)(rotations, betas)
+    assert body.extra_regressor is not None
+    extra = torch.from_numpy(body.extra_regressor) @ posed.vertices
+    expected = torch.cat([posed.joints[:, :24], extra], 1)[:, list(CROWDPOSE)]
+    joints = CrowdPoseBody(body, kid=True)(rotations, betas).joints
+    torch.testing.assert_close(joints, expected, rtol=0, atol=1e-5)
