@@ -56,11 +56,12 @@ def main() -> None:
     for name, path in vars(options).items():
         setattr(options, name, path and path.absolute())
     env = environment()
-    processes = {
-        name: subprocess.Popen([sys.executable, *command], env=env, cwd=ROOT)
-        for name, command in commands(options).items()
-    }
+    # SIGTERM ends what was started as well as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
+        for name, command in commands(options).items():
+            processes[name] = subprocess.Popen([sys.executable, *command], env=env, cwd=ROOT)
         wrong = watch(processes)
     except KeyboardInterrupt:
         wrong = ['it was interrupted']

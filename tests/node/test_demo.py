@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 import re
+import signal
 import subprocess
 import sys
 
@@ -60,3 +61,18 @@ def test_demo_fails_with_bad_weights(domain: int, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f'WRONG: the node says: configure failed: {tmp_path / "half.bin"}' in done.stderr
     assert (tmp_path / 'out').is_dir()
+
+
+def test_demo_that_is_ended_leaves_nothing_running(domain: int, tmp_path: Path) -> None:
+    """SIGTERM ends the processes that it started: their output is closed at once."""
+    command = [sys.executable, str(ROOT / 'demo' / 'run_demo.py'), '--out', str(tmp_path)]
+    env = dict(os.environ, ROS_DOMAIN_ID=str(domain))
+    demo = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    assert demo.stderr is not None
+    while 'as camera/image_raw' not in demo.stderr.readline():
+        assert demo.poll() is None
+    demo.send_signal(signal.SIGTERM)
+    _, said = demo.communicate(timeout=40)
+    assert demo.returncode == 1
+    assert 'it was interrupted' in said
+    assert 'Traceback' not in said
