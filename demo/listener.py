@@ -18,16 +18,17 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mahmr_msgs.msg import HumanArray
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from mahmr_model.types import Camera, CameraSource, ImageArray, People
 from mahmr_node.images import to_rgb
+from mahmr_node.main import set_by_signals
 
 QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -253,13 +254,13 @@ def main() -> None:
     parser.add_argument('--out', type=Path, required=True, help='folder for the pictures')
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    rclpy.init(args=[])
+    ended = set_by_signals()
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     listener = Listener(options.camera)
-    try:
-        while not listener.done:
-            rclpy.spin_once(listener, timeout_sec=0.1)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        sys.exit(130)
+    while not listener.done:
+        rclpy.spin_once(listener, timeout_sec=0.1)
+        if ended.is_set():
+            sys.exit(130)
     faults = faults_of(listener)
     if listener.humans:
         print(table_of(listener))

@@ -61,7 +61,10 @@ def main() -> None:
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands(options).items():
-            processes[name] = subprocess.Popen([sys.executable, *command], env=env, cwd=ROOT)
+            # In a session of its own: a Ctrl-C in the terminal comes here alone; `end` does the rest.
+            processes[name] = subprocess.Popen(
+                [sys.executable, *command], env=env, cwd=ROOT, start_new_session=True
+            )
         wrong = watch(processes)
     except KeyboardInterrupt:
         wrong = ['it was interrupted']
@@ -90,7 +93,7 @@ def end(processes: dict[str, subprocess.Popen[bytes]]) -> list[str]:
     bad = []
     for name, process in processes.items():
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
         try:
             code = process.wait(END_S)
         except subprocess.TimeoutExpired:
