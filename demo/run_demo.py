@@ -61,7 +61,7 @@ def main() -> None:
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands(options).items():
-            # In a session of its own: a Ctrl-C in the terminal comes here alone; `end` does the rest.
+            # In a session of its own: Ctrl-C in the terminal comes here alone, and `end` follows.
             processes[name] = subprocess.Popen(
                 [sys.executable, *command], env=env, cwd=ROOT, start_new_session=True
             )
