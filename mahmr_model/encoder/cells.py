@@ -13,6 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+ROUNDING = 2e-6
+"""
+A size this close below the threshold counts as at it, which is not fine.
+
+Another number of threads or another kernel moves a size by some 3e-7; without this, one that is
+at the threshold exactly would change the tokens from machine to machine.
+"""
+
 
 def morton_codes(side: int) -> Tensor:
     """
@@ -77,7 +85,7 @@ def select_levels(
     levels one token for four cells where nobody is. Costs one read by the host: the counts.
     """
     valid = scale_map[:, 0] > presence_threshold
-    fine = valid & (scale_map[:, 1] < fine_threshold)
+    fine = valid & (scale_map[:, 1] < fine_threshold - ROUNDING)
     if levels == 3:
         group_valid = valid.view(-1, 4).any(dim=1)
         coarse = group_valid.repeat_interleave(4) & ~fine

@@ -43,3 +43,9 @@ def test_thresholds_are_exclusive() -> None:
     chosen = select_levels(at, [4], 3, 0.25, 0.5)
     assert chosen.fine.tolist() == [2]
     assert chosen.coarse.tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize('error', [-3e-7, 0.0, 3e-7])
+def test_a_size_at_the_threshold_is_not_fine_whatever_the_rounding(error: float) -> None:
+    at = torch.tensor([(0.9, 0.5 + error), (0.9, 0.49)] * 2)
+    assert select_levels(at, [4], 3, 0.3, 0.5).fine.tolist() == [1, 3]

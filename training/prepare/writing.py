@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
 
 
@@ -16,10 +15,5 @@ def save_annotations(path: Path, annotations: Mapping[str, Any]) -> None:
     """Write `annots`, a dictionary keyed by the picture's path; raises UserError."""
     content = np.empty((), dtype=object)
     content[()] = dict(annotations)
-    try:
-        with written_beside(path) as unfinished:
-            np.savez(unfinished, annots=content)
-    except OSError as error:
-        raise UserError(
-            f'{path} cannot be written ({error.strerror}); make the folder writable or free space.'
-        ) from error
+    with written_beside(path) as unfinished:
+        np.savez(unfinished, annots=content)

@@ -14,6 +14,7 @@ from metric_cases import people_at
 import numpy as np
 import pytest
 
+from mahmr_model.errors import UserError
 from training.metrics.agora_submission import AgoraSubmission
 
 FIRST, SECOND = 'test/ag_testset_5_00000.png', 'ag_testset_5_00001_1280x720.png'
@@ -79,7 +80,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: Any) ->
         raise OSError('No space left on device')
 
     monkeypatch.setattr(zipfile.ZipFile, 'writestr', full)
-    with pytest.raises(OSError, match='No space'):
+    with pytest.raises(UserError, match='No space'):
         protocol.write(path, 0.3)
     assert path.read_bytes() == b'old'
     assert list(tmp_path.iterdir()) == [path]
