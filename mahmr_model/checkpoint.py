@@ -249,7 +249,10 @@ def save_weights(
     state |= {key: value.contiguous() for key, value in (extras or {}).items()}
     header = json.dumps({'config': network.config.as_dict(), 'body': body})
     with written_beside(path) as temporary:
-        safetensors.torch.save_file(state, temporary, metadata={METADATA_KEY: header})
+        try:
+            safetensors.torch.save_file(state, temporary, metadata={METADATA_KEY: header})
+        except safetensors.SafetensorError as error:  # what it makes of a full disk
+            raise OSError(str(error)) from error
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+import errno
 import logging
 import sys
 
@@ -58,7 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else _infer(config, accelerator)
         )
     except UserError as error:
-        print(f'error: {error}', file=sys.stderr)  # noqa: T201
+        print(f'error: {_sentence(error)}', file=sys.stderr)  # noqa: T201
+        return 2
+    except OSError as error:  # TensorBoard's, whatever it was writing
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(  # noqa: T201
+            f'error: {config.folder} cannot be written to ({error.strerror}); free some space, '
+            'and go on with a training by --resume.',
+            file=sys.stderr,
+        )
         return 2
 
 
@@ -178,6 +188,11 @@ def _config(options: argparse.Namespace) -> RunConfig:
     if options.stage is not None and options.mode != 'train':
         raise UserError(f'--stage trains; for --mode {options.mode} name a --cfg.')
     return load_config(options.cfg or STAGES[options.stage], overrides)
+
+
+def _sentence(error: UserError) -> str:
+    """Return what an error says; a loader's worker puts its whole traceback before that."""
+    return str(error).rpartition(f'{UserError.__module__}.{UserError.__qualname__}: ')[2].strip()
 
 
 def _save_config(config: RunConfig) -> None:

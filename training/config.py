@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,13 +140,21 @@ class RunConfig:
             ('training.epochs', training.epochs, 1),
             ('training.log_every', training.log_every, 1),
             ('training.checkpoint_every', training.checkpoint_every, 0),
+            ('training.learning_rate', training.learning_rate, 0),
+            ('training.encoder_learning_rate', training.encoder_learning_rate, 0),
+            ('training.weight_decay', training.weight_decay, 0),
+            ('training.clip_norm', training.clip_norm, 0),
+            ('training.seed', training.seed, 0),
             ('evaluation.batch_size', self.evaluation.batch_size, 1),
             ('evaluation.vis', self.evaluation.vis, 0),
             ('evaluation.every', self.evaluation.every, 0),
             ('data.workers', data.workers, 0),
+            ('data.skip_limit', data.skip_limit, 0),
+            ('denoising.dn_number', self.denoising.dn_number if self.denoising else 1, 1),
+            *((f'losses.{name}', weight, 0) for name, weight in self.losses.items()),
             *((f'{s.name}.keep_every', s.keep_every, 1) for s in data.training + data.evaluation),
         ):
-            if value < least:
+            if not least <= value < math.inf:
                 raise UserError(f'The key {name!r} should be at least {least}, not {value}.')
 
     def check_training(self) -> None:
@@ -155,6 +164,14 @@ class RunConfig:
                 f'The configuration {self.name!r} names no training data (data.training); '
                 f'it is not one for --mode train. Those are {", ".join(STAGES.values())}.'
             )
+        for source in self.data.training:
+            joints = 'crowdpose' if source.name == 'rh' else 'body'
+            if self.joints != joints:
+                raise UserError(
+                    f'The dataset {source.name} is trained on with joints={joints}, but the '
+                    f'configuration {self.name!r} has joints={self.joints}; set the key, or train '
+                    'on it in a run of its own.'
+                )
         needed = {'confs'}
         needed |= set(MAP_LOSSES) if self.model.adaptive else set()
         needed |= {'fov'} if self.model.camera_branch else set()

@@ -161,7 +161,13 @@ class Evaluator:
                     _save_panel(folder / f'{picture.index:06d}.jpg', picture.image_rgb, shown)
         for records in gather_object([protocol.records]):
             protocol.merge(records)
-        return protocol, len(gather_object(skips.reasons))
+        skipped = len(gather_object(skips.reasons))
+        if not protocol.records:
+            raise UserError(
+                f'The dataset {source.name} ({source.split}) should have pictures to evaluate on, '
+                f'but none of its {skipped} is usable; check its files.'
+            )
+        return protocol, skipped
 
     def _batches(
         self, model: LoadedModel, source: DataSource

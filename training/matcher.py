@@ -14,19 +14,25 @@ from training.people import Match, QueryPeople
 from training.target import Target
 
 CONFIDENCE_COST, BOX_COST, GIOU_COST, JOINTS_COST = 1.0, 1.0, 1.0, 20.0
+NOT_FINITE_COST = 1e9
 MATCHED_JOINTS = SMPL_JOINT_NAMES.index('left_hand')
 """SMPL's joints without the hands, which are the last two."""
 
 
 @torch.no_grad()
 def match(people: QueryPeople, targets: Sequence[Target], input_size: int) -> Match:
-    """Assign a query to every person so that the sum of costs is smallest."""
+    """
+    Assign a query to every person so that the sum of costs is smallest.
+
+    A query with predictions that are not finite is the last to be taken. Where there is no other,
+    the losses are not finite either, and the loop stops with their names.
+    """
     pictures: list[Tensor] = []
     queries: list[Tensor] = []
     persons: list[Tensor] = []
     first = 0
     for index, target in enumerate(targets):
-        cost = _cost(people, index, target, input_size)
+        cost = _cost(people, index, target, input_size).nan_to_num(*[NOT_FINITE_COST] * 3)
         query, person = linear_sum_assignment(cost.cpu().numpy())
         pictures.append(torch.full((len(query),), index))
         queries.append(torch.from_numpy(query))

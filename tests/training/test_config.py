@@ -187,6 +187,18 @@ def test_unknown_key_is_refused_with_the_nearest_one(override: str, hint: str) -
         'model=7',
         'training.epochs',
         'data.training=[{name: agora}]',
+        'data.skip_limit=-1',
+        'data.augmentation.scale=[2, 1]',
+        'data.augmentation.scale=[0, 1]',
+        'data.augmentation.flip=1.5',
+        'data.augmentation.jitter=-1',
+        'denoising.dn_number=0',
+        'losses.poses=-1',
+        'losses.poses=.nan',
+        'training.learning_rate=-1',
+        'training.learning_rate=.nan',
+        'training.weight_decay=-1',
+        'training.seed=-1',
     ],
 )
 def test_wrong_value_is_refused(override: str) -> None:
@@ -222,6 +234,12 @@ def test_training_refuses_a_network_with_a_loss_without_weight() -> None:
     config = load_config('train_chmr', ['model.camera_branch=true'])
     with pytest.raises(UserError, match='fov'):
         config.check_training()
+
+
+@pytest.mark.parametrize(('name', 'joints'), [('rh_ft', 'body'), ('3dpw_ft', 'crowdpose')])
+def test_training_refuses_joints_that_the_data_has_not(name: str, joints: str) -> None:
+    with pytest.raises(UserError, match=f'joints={joints}'):
+        load_config(name, [f'joints={joints}']).check_training()
 
 
 def test_unknown_configuration_names_the_known_ones() -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from accelerate import Accelerator
 import pytest
+from safetensors import SafetensorError
 from tiny import PICTURES, run_config, tiny_model
 import torch
 
+from mahmr_model.checkpoint import save_weights
 from mahmr_model.errors import UserError
 from training.checkpoints import find_checkpoint
 from training.config import TrainingConfig
@@ -68,6 +70,22 @@ def test_full_disk_leaves_no_half_checkpoint(
     with pytest.raises(UserError, match='No space left'):
         trainer.run()
     assert list(trainer.checkpoints.iterdir()) == []
+
+
+def test_full_disk_leaves_the_weights_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'weights.safetensors'
+    path.write_bytes(b'before')
+
+    def full(state: object, file: Path, metadata: object) -> None:
+        file.write_bytes(b'half')
+        raise SafetensorError('No space left on device')
+
+    monkeypatch.setattr('safetensors.torch.save_file', full)
+    with pytest.raises(UserError, match='No space left'):
+        save_weights(tiny_model(run_config()).network, path, 'open')
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(path.name, b'before')]
 
 
 def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -183,6 +183,35 @@ def test_missing_data_and_weights_are_told_before_training(
     assert 'none.bin' in capsys.readouterr().err
 
 
+def test_error_in_a_worker_is_one_sentence(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / 'data'
+    shutil.copytree(data, root)
+    for picture in (root / '3dpw').glob('train_*.jpg'):
+        picture.unlink()
+    options = ['--cfg', '3dpw_ft', 'starts_from=null', 'data.workers=1', *SIZES]
+    out = [f'out={tmp_path / "run"}', f'data.root={root}', 'body=open', 'training.batch_size=2']
+    assert main([*options, *out]) == 2
+    message = capsys.readouterr().err
+    assert 'error: The dataset 3dpw (train) should have usable pictures' in message
+    assert 'Traceback' not in message
+
+
+def test_evaluation_without_a_usable_picture_is_refused(
+    runs: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / 'data'
+    shutil.copytree(data, root)
+    for picture in (root / '3dpw').glob('test_*.jpg'):
+        picture.unlink()
+    options = ['--mode', 'eval', '--cfg', 'eval_3dpw', 'data.workers=0', f'data.root={root}']
+    weights = f'starts_from={runs / "3" / "weights.safetensors"}'
+    with pytest.warns(UserWarning, match='test_000000.jpg'):
+        assert main([*options, weights, f'out={tmp_path / "run"}']) == 2
+    assert 'none of its 2 is usable' in capsys.readouterr().err
+
+
 def test_broken_pictures_are_skipped_up_to_a_limit(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

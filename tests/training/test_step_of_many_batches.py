@@ -70,6 +70,19 @@ def test_every_parameter_has_a_gradient() -> None:
     assert missing == set()
 
 
+def test_broken_weights_give_losses_that_are_not_finite() -> None:
+    """The loop stops by them; nothing before it may fail."""
+    config = run_config()
+    model = tiny_model(config).train()
+    torch.nn.init.constant_(model.network.conf_head.weight, float('nan'))
+    torch.nn.init.constant_(model.network.cam_head.layers[-1].weight, float('nan'))
+    recipe = MeshRecipe(config, Accelerator(cpu=True))
+    one = batch([0, 1])
+    losses = recipe.losses(model, one, recipe.plan([one], 0)[0])
+    assert not losses['confs'].isfinite()
+    assert not losses['j2ds'].isfinite()
+
+
 def test_a_single_batch_is_the_published_step() -> None:
     """Its shares are 1, whatever it holds."""
     recipe = MeshRecipe(run_config(), Accelerator(cpu=True))

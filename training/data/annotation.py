@@ -86,7 +86,9 @@ class Annotation:
         if self.bodies is not None:
             parts |= vars(self.bodies)
         if self.keypoints is not None:
-            parts['keypoints'] = self.keypoints.joints_px[self.keypoints.visible]
+            seen, points = self.keypoints.visible, self.keypoints.joints_camera
+            parts['keypoints'] = self.keypoints.joints_px[seen]
+            parts['3-D keypoints'] = None if points is None else points[seen]
         for name, values in parts.items():
             if isinstance(values, np.ndarray) and not np.isfinite(values).all():
                 raise BrokenSampleError(

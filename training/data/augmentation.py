@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mahmr_model.errors import UserError
+
 
 @dataclass(frozen=True)
 class AugmentationConfig:
@@ -22,6 +24,22 @@ class AugmentationConfig:
     """That a person gets a rectangle of random colours."""
     jitter: float = 0.2
     """Largest relative change of brightness, contrast and saturation."""
+
+    def __post_init__(self) -> None:
+        """Refuse ranges and probabilities that nothing can be drawn from."""
+        for name, (low, high), least, most in (
+            ('rotation_deg', self.rotation_deg, -180, 180),
+            ('scale', self.scale, 0.01, 100),
+            ('flip', (0, self.flip), 0, 1),
+            ('crop', (0, self.crop), 0, 1),
+            ('occlusion', (0, self.occlusion), 0, 1),
+            ('jitter', (0, self.jitter), 0, 1),
+        ):
+            if not least <= low <= high <= most:
+                raise UserError(
+                    f'The key data.augmentation.{name} should be between {least} and {most}, of '
+                    f'two numbers the smaller one first, not {getattr(self, name)}.'
+                )
 
 
 @dataclass(frozen=True)

@@ -170,10 +170,10 @@ class PictureDataset(Dataset[Item]):
         try:
             annotation = self.annotation(index)
             picture = load_picture(annotation)
+            image, target, placed = self._maker.plain_sample(picture, annotation)
+            truth = truth_of(self.name, annotation, placed, self._maker)
         except BrokenSampleError as error:
             return Item(None, (str(error),))
-        image, target, placed = self._maker.plain_sample(picture, annotation)
-        truth = truth_of(self.name, annotation, placed, self._maker)
         source = Source(self.name, annotation.picture, picture.shape[:2], truth)
         return Item(Sample(image, target, source), ())
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mahmr_model.body.joints import SMPL_JOINT_NAMES
-from training.data.annotation import Annotation, Keypoints
+from training.data.annotation import Annotation, BrokenSampleError, Keypoints
 from training.data.camera import projected
 from training.data.placing import Placed
 from training.data.sample import SampleMaker
@@ -17,7 +17,11 @@ Truth = MeshTruth | PanopticTruth | MupotsTruth | RelativeHumanTruth
 
 
 def truth_of(dataset: str, annotation: Annotation, placed: Placed, maker: SampleMaker) -> Truth:
-    """Return the truth of one of the evaluation's protocols; `placed` without augmentation."""
+    """
+    Return the truth of one of the evaluation's protocols; `placed` without augmentation.
+
+    Raises BrokenSampleError where the protocol cannot be applied to the picture.
+    """
     if dataset == 'panoptic':
         return _panoptic(annotation, _keypoints(annotation))
     if dataset == 'mupots':
@@ -41,7 +45,11 @@ def _keypoints(annotation: Annotation) -> Keypoints:
 
 def _panoptic(annotation: Annotation, points: Keypoints) -> PanopticTruth:
     name = annotation.picture.as_posix().lower()
-    activity = next((activity for activity in ACTIVITIES if activity in name), '')
+    activity = max(ACTIVITIES, key=name.rfind)  # a folder further up may have such a name too
+    if activity not in name:
+        raise BrokenSampleError(
+            f'{annotation.picture}: its name says none of the activities {", ".join(ACTIVITIES)}'
+        )
     assert points.joints_camera is not None
     return PanopticTruth(activity, points.joints_camera, points.visible)
 

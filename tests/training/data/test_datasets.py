@@ -289,6 +289,27 @@ def test_broken_pictures_and_annotations_are_skipped_and_counted(
         SkipCounter(limit=2).add(batch)
 
 
+def test_panoptic_pictures_that_cannot_be_measured_are_skipped(
+    tmp_path: Path, open_bodies: WorkerBodies
+) -> None:
+    maker = SceneMaker(7)
+    file = make_dataset('panoptic', 'test', tmp_path, [maker.scene(people=1) for _ in range(3)])
+    entries = np.load(file, allow_pickle=True)['annots'].item()
+    names = list(entries)
+    entries[names[0]]['kpts3d'][0, 0, 0] = np.nan
+    other = names[1].replace('mafia', 'band')
+    (file.parent / 'images' / names[1]).parents[2].rename(
+        (file.parent / 'images' / other).parents[2]
+    )
+    entries = {other if name == names[1] else name: entry for name, entry in entries.items()}
+    np.savez(file, annots=np.array(entries, dtype=object))
+    data = build_dataset('panoptic', 'test', tmp_path, open_bodies, EVALUATION)
+    batch = collate([data[i] for i in range(3)])
+    assert [source.truth.activity for source in batch.sources] == ['ultimatum']  # type: ignore[union-attr]
+    assert 'NaN or infinite numbers in 3-D keypoints' in batch.skipped[0]
+    assert 'none of the activities' in batch.skipped[1]
+
+
 def test_no_usable_picture_is_an_error(tmp_path: Path, open_bodies: WorkerBodies) -> None:
     make_dataset('coco', 'train', tmp_path, [SceneMaker(8).scene() for _ in range(2)])
     for picture in tmp_path.rglob('*.jpg'):
