@@ -23,9 +23,9 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+import logging
 from pathlib import Path
 from typing import cast, NamedTuple
-import warnings
 import zlib
 
 import cv2
@@ -43,6 +43,8 @@ from training.data.posing import WorkerBodies
 from training.data.sample import SampleConfig, SampleMaker
 from training.data.truth import Truth, truth_of
 from training.target import Target
+
+logger = logging.getLogger(__name__)
 
 MOST_REPLACED = 50
 """Pictures in a row that may be without a sample before something must be wrong."""
@@ -154,7 +156,10 @@ class PictureDataset(Dataset[Item]):
 
     def annotation(self, index: int) -> Annotation:
         """Return the annotation of a picture, with its full path; raises BrokenSampleError."""
-        annotation = self._annotations[index * self._keep_every]
+        try:
+            annotation = self._annotations[index * self._keep_every]
+        except BrokenSampleError as error:  # it names the picture as published
+            raise BrokenSampleError(f'{self._pictures}/{error}') from error
         name = annotation.picture.as_posix()
         annotation = replace(
             annotation,
@@ -249,7 +254,7 @@ class SkipCounter:
             if reason in self.reasons:
                 continue
             self.reasons.append(reason)
-            warnings.warn(f'skipped {reason}', stacklevel=2)
+            logger.warning('skipped %s', reason)
         if len(self.reasons) > self._limit:
             raise UserError(
                 f'At most {self._limit} pictures may be skipped, but {len(self.reasons)} had to '
