@@ -18,6 +18,7 @@ from mahmr_model.geometry.rotations import rotation_from_axis_angle
 from training.config import RunConfig
 from training.crowdpose import CrowdPoseBody
 from training.data.dataset import collate
+from training.denoising import DenoisingConfig
 from training.metrics.relative_human import CROWDPOSE
 from training.recipe import MeshRecipe, training_extras
 from training.sampling import NumberedBatch
@@ -88,6 +89,12 @@ def test_a_single_batch_is_the_published_step() -> None:
     recipe = MeshRecipe(run_config(), Accelerator(cpu=True))
     plan = recipe.plan([batch([1, 3])], 0)[0]
     assert set(plan.shares.by_kind.values()) == {1.0}
+
+
+def test_many_denoising_queries_are_split_among_groups() -> None:
+    assert DenoisingConfig(dn_number=10).groups(most_people=7) == 10
+    assert DenoisingConfig(dn_number=100).groups(most_people=7) == 7
+    assert DenoisingConfig(dn_number=100).groups(most_people=80) == 1
 
 
 def test_noise_belongs_to_seed_epoch_and_picture() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 import pickle
 import shutil
+from typing import Any
 
 from fixtures import fitted, make_data, make_dataset
 import numpy as np
@@ -16,9 +18,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from mahmr_model.errors import UserError
-from training.data.augmentation import AugmentationConfig
+from training.data.augmentation import AugmentationConfig, Draw
 from training.data.catalogue import DATASETS, open_annotations
 from training.data.dataset import build_dataset, collate, Item, join, quiet_worker, SkipCounter
+from training.data.placing import place, Placed
 from training.data.posing import WorkerBodies
 from training.data.published import read_annotations
 from training.data.sample import SampleConfig
@@ -305,6 +308,26 @@ def test_panoptic_pictures_that_cannot_be_measured_are_skipped(
     assert [source.truth.activity for source in batch.sources] == ['ultimatum']  # type: ignore[union-attr]
     assert 'NaN or infinite numbers in 3-D keypoints' in batch.skipped[0]
     assert 'none of the activities' in batch.skipped[1]
+
+
+def test_people_hardly_seen_go_and_the_last_draw_is_upright(
+    data_root: Path, open_bodies: WorkerBodies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws: list[Draw] = []
+
+    def placed(*arguments: Any) -> Placed:
+        draws.append(arguments[3])
+        result = place(*arguments)
+        visible = np.zeros_like(result.visible)
+        visible[0, : 3 if draws[-1].rotation_deg else 4] = True
+        return replace(result, visible=visible)
+
+    monkeypatch.setattr('training.data.sample.place', placed)
+    sample = build_dataset('bedlam', 'train_6fps', data_root, open_bodies, TRAINING)[0].sample
+    assert sample is not None
+    assert len(sample.target) == 1
+    assert [draw.rotation_deg != 0 for draw in draws] == [True] * 11 + [False]
+    assert draws[-1].scale == 1
 
 
 def test_no_usable_picture_is_an_error(tmp_path: Path, open_bodies: WorkerBodies) -> None:
