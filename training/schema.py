@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, MISSING
 import difflib
 import types
 from typing import Any, get_args, get_origin, get_type_hints, Literal, TypeVar, Union
@@ -22,18 +22,21 @@ def build(cls: type[T], values: Any, where: str = '') -> T:
     """
     if not isinstance(values, Mapping):
         raise UserError(
-            f'{where or "The configuration"} should be a group of keys, not {values!r}.'
+            f'{where.rstrip(".") or "The configuration"} should be a group of keys, '
+            f'not {values!r}.'
         )
     hints = get_type_hints(cls)
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in names:
             raise unknown_key(f'{where}{key}', names, str(key))
-    known = {key: convert(hints[key], value, f'{where}{key}') for key, value in values.items()}
-    try:
-        return cls(**known)
-    except TypeError as error:
-        raise UserError(f'The configuration {where or "file"} is incomplete: {error}.') from error
+    for field in fields(cls):  # type: ignore[arg-type]
+        needed = field.default is MISSING and field.default_factory is MISSING
+        if needed and field.name not in values:
+            raise UserError(f'The configuration lacks the key {where + field.name!r}; add it.')
+    return cls(
+        **{key: convert(hints[key], value, f'{where}{key}') for key, value in values.items()}
+    )
 
 
 def unknown_key(shown: str, known: Sequence[str], key: str) -> UserError:

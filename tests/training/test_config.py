@@ -206,6 +206,11 @@ def test_wrong_value_is_refused(override: str) -> None:
         load_config('3dpw_ft', [override])
 
 
+def test_missing_key_is_named() -> None:
+    with pytest.raises(UserError, match=r"lacks the key 'data.training\[0\].split'"):
+        load_config('3dpw_ft', ['data.training=[{name: agora}]'])
+
+
 def test_overrides_reach_every_kind_of_key() -> None:
     config = load_config(
         '3dpw_ft',

@@ -36,9 +36,11 @@ class AugmentationConfig:
             ('jitter', (0, self.jitter), 0, 1),
         ):
             if not least <= low <= high <= most:
+                value = getattr(self, name)
+                order = ', the smaller one first' if isinstance(value, tuple) else ''
                 raise UserError(
-                    f'The key data.augmentation.{name} should be between {least} and {most}, of '
-                    f'two numbers the smaller one first, not {getattr(self, name)}.'
+                    f'The key data.augmentation.{name} should be from {least} to {most}{order}, '
+                    f'not {value}.'
                 )
 
 
