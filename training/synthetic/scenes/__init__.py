@@ -1,0 +1,1 @@
+"""Synthetic scenes of people with exact metric truth."""
