@@ -1,38 +1,23 @@
-"""Picture messages to RGB arrays: encodings by name, padded rows, compressed pictures."""
+"""Picture messages to RGB arrays, by cv_bridge where it works and by OpenCV elsewhere."""
 
 from __future__ import annotations
 
 import array
 from typing import Any
 
-import cv2
 import numpy as np
 from rclpy.logging import get_logger
 from sensor_msgs.msg import CompressedImage, Image
 
-from mahmr_model.errors import UserError
+from mahmr_model.sensors.encodings import (
+    checked_rows,
+    compressed_to_rgb,
+    ENCODINGS,
+    image_to_rgb,
+)
 from mahmr_model.types import ImageArray
 
-# Bytes a pixel, and OpenCV's conversion to RGB (None: it is RGB). The names that give no meaning
-# to the channels (8UC3) come from OpenCV, whose order is blue, green, red.
-ENCODINGS: dict[str, tuple[int, int | None]] = {
-    'rgb8': (3, None),
-    'bgr8': (3, cv2.COLOR_BGR2RGB),
-    'rgba8': (4, cv2.COLOR_RGBA2RGB),
-    'bgra8': (4, cv2.COLOR_BGRA2RGB),
-    'mono8': (1, cv2.COLOR_GRAY2RGB),
-    'bayer_rggb8': (1, cv2.COLOR_BayerRGGB2RGB),
-    'bayer_bggr8': (1, cv2.COLOR_BayerBGGR2RGB),
-    'bayer_gbrg8': (1, cv2.COLOR_BayerGBRG2RGB),
-    'bayer_grbg8': (1, cv2.COLOR_BayerGRBG2RGB),
-    '8UC1': (1, cv2.COLOR_GRAY2RGB),
-    '8UC3': (3, cv2.COLOR_BGR2RGB),
-    '8UC4': (4, cv2.COLOR_BGRA2RGB),
-    'yuv422': (2, cv2.COLOR_YUV2RGB_UYVY),
-    'uyvy': (2, cv2.COLOR_YUV2RGB_UYVY),
-    'yuv422_yuy2': (2, cv2.COLOR_YUV2RGB_YUYV),
-    'yuyv': (2, cv2.COLOR_YUV2RGB_YUYV),
-}
+__all__ = ['ENCODINGS', 'to_rgb']
 
 # What cv_bridge turns into rgb8; not every version of it does all of these.
 CV_BRIDGE = ('bgr8', 'rgba8', 'bgra8', 'mono8', 'bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8')
@@ -64,66 +49,14 @@ def to_rgb(message: Image | CompressedImage) -> ImageArray:
     """
     Return the picture as RGB (height, width, 3); it may share the message's memory.
 
-    :raises UserError: for an encoding that is not in `ENCODINGS`, big-endian data, a picture
-        without pixels, or data that does not fill its size.
+    :raises UserError: for what `mahmr_model.sensors.encodings` cannot read.
     """
     if isinstance(message, CompressedImage):
-        return _decompress(message)
-    _check(message)
-    rows = _rows_without_padding(message)
-    channels, conversion = ENCODINGS[message.encoding]
-    if _bridge is not None and message.encoding in CV_BRIDGE:
-        if message.step != rows.shape[1]:
-            message.data = array.array('B', rows.tobytes())
-            message.step = rows.shape[1]
-        return np.asarray(_bridge.imgmsg_to_cv2(message, 'rgb8'), dtype=np.uint8)
-    image = rows.reshape(message.height, message.width, channels)
-    if conversion is None:
-        return image
-    return np.asarray(cv2.cvtColor(image, conversion), dtype=np.uint8)
-
-
-def _check(message: Image) -> None:
-    """Refuse what cannot be read, and say why."""
-    size = f'{message.width}x{message.height}'
-    if message.encoding not in ENCODINGS:
-        raise UserError(
-            f'The picture has the encoding "{message.encoding}", which is not one of '
-            f'{", ".join(ENCODINGS)}; have the camera driver or image_proc convert it.'
-        )
-    if message.is_bigendian:
-        raise UserError(
-            f'The picture ({message.encoding}) is marked big-endian; only little-endian pictures '
-            'are read: have the camera driver send them with is_bigendian 0.'
-        )
-    if message.width == 0 or message.height == 0:
-        raise UserError(f'The picture has no pixels ({size}); look at the camera driver.')
-    row = message.width * ENCODINGS[message.encoding][0]
-    if message.step < row or len(message.data) < message.step * message.height:
-        raise UserError(
-            f'A {message.encoding} picture of {size} has rows of at least {row} bytes, but this '
-            f'one has step {message.step} and {len(message.data)} bytes in all.'
-        )
-    if message.encoding in ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv') and message.width % 2:
-        raise UserError(f'A {message.encoding} picture has an even width, but this one is {size}.')
-
-
-def _rows_without_padding(message: Image) -> ImageArray:
-    """Return the bytes (height, width x bytes a pixel), without what `step` adds to a row."""
-    used = message.step * message.height
-    rows = np.frombuffer(message.data, np.uint8, used).reshape(message.height, message.step)
-    width = message.width * ENCODINGS[message.encoding][0]
-    return np.ascontiguousarray(rows[:, :width])
-
-
-def _decompress(message: CompressedImage) -> ImageArray:
-    """Decode JPEG, PNG and what else OpenCV reads, as it was taken (EXIF turns nothing)."""
-    data = np.frombuffer(message.data, np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(data, flags) if len(data) else None
-    if bgr is None:
-        raise UserError(
-            f'A compressed picture of {len(data)} bytes and format "{message.format}" cannot be '
-            'decoded; JPEG and PNG are read.'
-        )
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return compressed_to_rgb(message)
+    if _bridge is None or message.encoding not in CV_BRIDGE:
+        return image_to_rgb(message)
+    rows = checked_rows(message)
+    if message.step != rows.shape[1]:
+        message.data = array.array('B', rows.tobytes())
+        message.step = rows.shape[1]
+    return np.asarray(_bridge.imgmsg_to_cv2(message, 'rgb8'), dtype=np.uint8)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import cv2
+from mahmr_msgs.msg import HumanArray
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo
@@ -24,6 +25,14 @@ def info(**changes: object) -> CameraInfo:
 def numbers(lens: Lens) -> tuple[float, float, float, float]:
     assert lens.camera is not None
     return lens.camera.fx, lens.camera.fy, lens.camera.cx, lens.camera.cy
+
+
+def test_numbers_are_those_of_the_message() -> None:
+    """The model knows no ROS, so its flags repeat the numbers of HumanArray."""
+    for flag in Calibration:
+        assert getattr(HumanArray, f'CALIBRATION_{flag.name}') == flag
+    constants = [name for name in dir(HumanArray) if name.startswith('CALIBRATION_')]
+    assert len(constants) == len(Calibration)
 
 
 def test_raw_and_rectified() -> None:

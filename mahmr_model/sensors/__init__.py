@@ -1,0 +1,1 @@
+"""What sensor messages mean: pictures in their encodings, calibrations. No ROS is needed."""
