@@ -83,7 +83,6 @@ setup(
         'tqdm',
     ],
     extras_require={
-        'gpu': ['xformers'],
         'ros': [*ROS, *ROS_BUILD],
         'dev': ['mypy', 'pytest', 'ruff'],
     },

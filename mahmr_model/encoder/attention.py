@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 import logging
 from typing import Any
 
@@ -13,6 +13,13 @@ import torch.nn.functional as functional
 
 logger = logging.getLogger(__name__)
 
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
+"""q, k, v, where each sequence begins in q and in k, the longest sequence of q and of k."""
+
+_FLASH_WIDEST = 256
+_FLASH_WIDTHS = 8
+"""FlashAttention takes heads of up to 256 channels, in multiples of 8."""
+
 
 def packed_attention(
     q: Tensor, k: Tensor, v: Tensor, q_lengths: Sequence[int], k_lengths: Sequence[int]
@@ -21,18 +28,67 @@ def packed_attention(
     Attend within each sequence of a packed batch.
 
     q (Tq, heads, c), k (Tk, heads, c), v (Tk, heads, cv); the lengths say how many consecutive
-    rows belong to each picture. Returns (Tq, heads, cv). xFormers does it where it truly works
-    on this device, otherwise torch's own attention: the same numbers.
+    rows belong to each picture. Returns (Tq, heads, cv). On CUDA it is one kernel for the batch,
+    forward and backward; where none works, and on a CPU, picture by picture: the same numbers.
     """
-    if _xformers_works(q.device, q.dtype):
-        return _xformers_attention(q, k, v, q_lengths, k_lengths)
-    return torch_attention(q, k, v, q_lengths, k_lengths)
+    if variable_length_kernel(q, v) is None:
+        return torch_attention(q, k, v, q_lengths, k_lengths)
+    return variable_length_attention(
+        q,
+        k,
+        v,
+        sequence_starts(q_lengths, q.device),
+        sequence_starts(k_lengths, q.device),
+        max(q_lengths),
+        max(k_lengths),
+    )
+
+
+def variable_length_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_starts: Tensor,
+    k_starts: Tensor,
+    q_longest: int,
+    k_longest: int,
+) -> Tensor:
+    """
+    Do what `packed_attention` does without the host knowing any length; CUDA alone.
+
+    `q_starts`, `k_starts` (B + 1,) int32 on the device, as of `sequence_starts`: sequence i has
+    the rows from starts[i] to starts[i + 1]; rows after the last one are left out and their
+    output means nothing. `q_longest`, `k_longest`: no sequence is longer.
+    """
+    kernel = variable_length_kernel(q, v)
+    if kernel is None:
+        raise RuntimeError(f'no attention kernel for packed {q.dtype} sequences on {q.device}')
+    return kernel(q, k, v, q_starts, k_starts, q_longest, k_longest)
+
+
+def sequence_starts(lengths: Sequence[int], device: torch.device) -> Tensor:
+    """Return where each packed sequence begins, and where the last one ends: int32 (B + 1,)."""
+    return _sequence_starts(tuple(lengths), device)
+
+
+def variable_length_kernel(q: Tensor, v: Tensor) -> Kernel | None:
+    """Return the kernel for such tensors on their device; None where none works."""
+    if q.device.type != 'cuda':
+        return None
+    widths = (q.shape[-1], v.shape[-1])
+    half = q.dtype in (torch.bfloat16, torch.float16)
+    fits = max(widths) <= _FLASH_WIDEST and not any(w % _FLASH_WIDTHS for w in widths)
+    if half and fits and _works(flash_attention, q.device, q.dtype):
+        return flash_attention
+    if _works(efficient_attention, q.device, q.dtype):
+        return efficient_attention
+    return None
 
 
 def torch_attention(
     q: Tensor, k: Tensor, v: Tensor, q_lengths: Sequence[int], k_lengths: Sequence[int]
 ) -> Tensor:
-    """Do what `packed_attention` does with torch alone, picture by picture."""
+    """Do what `packed_attention` does picture by picture, on any device."""
     outputs = [
         functional.scaled_dot_product_attention(
             q_one.transpose(0, 1)[None], k_one.transpose(0, 1)[None], v_one.transpose(0, 1)[None]
@@ -47,38 +103,105 @@ def torch_attention(
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def _xformers_attention(
-    q: Tensor, k: Tensor, v: Tensor, q_lengths: Sequence[int], k_lengths: Sequence[int]
+def flash_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_starts: Tensor,
+    k_starts: Tensor,
+    q_longest: int,
+    k_longest: int,
 ) -> Tensor:
-    import xformers.ops as ops
-    from xformers.ops.fmha.attn_bias import BlockDiagonalMask
+    """
+    Attend by FlashAttention-2 (arXiv 2307.08691), which torch brings: half precision alone.
 
-    mask = BlockDiagonalMask.from_seqlens(list(q_lengths), list(k_lengths), device=q.device)
-    return ops.memory_efficient_attention(q[None], k[None], v[None], attn_bias=mask)[0]
+    It wants values as wide as keys: the decoder's, which are narrower, are padded with zeros.
+    """
+    width = v.shape[-1]
+    if width < q.shape[-1]:
+        v = functional.pad(v, (0, q.shape[-1] - width))
+    attended: Tensor = torch.ops.aten._flash_attention_forward(
+        q, k, v, q_starts, k_starts, q_longest, k_longest, 0.0, False, False
+    )[0]
+    return attended[..., :width]
+
+
+def efficient_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_starts: Tensor,
+    k_starts: Tensor,
+    q_longest: int,
+    k_longest: int,
+) -> Tensor:
+    """Attend by xFormers' memory-efficient kernel, which torch brings: float32 too, any widths."""
+    attended: Tensor = torch.ops.aten._efficient_attention_forward(
+        q[None],
+        k[None],
+        v[None],
+        None,  # no bias
+        q_starts,
+        k_starts,
+        q_longest,
+        k_longest,
+        0.0,  # no dropout
+        0,  # no mask but that of the sequences
+        torch.is_grad_enabled(),  # whether the backward pass will want the sums
+    )[0][0]
+    return attended
+
+
+@lru_cache(maxsize=256)
+def _sequence_starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # or training could not use it later
+        starts = torch.tensor((0, *lengths), dtype=torch.int64).cumsum(0).int()
+        if device.type != 'cuda':
+            return starts.to(device)
+        return starts.pin_memory().to(device, non_blocking=True)
 
 
 @cache
-def _xformers_works(device: torch.device, dtype: torch.dtype) -> bool:
+def _works(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> bool:
     """
-    Try xFormers once per device and precision, with a small example of both uses.
+    Try a kernel once per device and precision: outputs and gradients of both uses, a small case.
 
-    xFormers is built for one torch version each and fails only at its first call otherwise, so
-    nothing less than a call tells. It has no kernels for the CPU.
+    Which of them a build of torch, a driver and a card have together is told by nothing less.
     """
-    if device.type != 'cuda':
-        return False
     try:
-        generator = torch.Generator(device).manual_seed(0)
-        example: dict[str, Any] = {'generator': generator, 'device': device, 'dtype': dtype}
-        q, k = (torch.randn(6, 2, 64, **example) for _ in range(2))
-        v = torch.randn(6, 2, 32, **example)
-        for value in (q, v):  # as wide as the key (encoder), and half as wide (decoder)
-            ours = _xformers_attention(q, k, value, [2, 4], [3, 3])
-            torch.testing.assert_close(
-                ours, torch_attention(q, k, value, [2, 4], [3, 3]), rtol=1e-2, atol=1e-2
-            )
-    except Exception as error:  # an import, a missing kernel, a wrong result: any means "no"
+        with torch.inference_mode(False), torch.enable_grad():
+            for value_width in (64, 32):  # as wide as the key (encoder), half as wide (decoder)
+                _compare(kernel, value_width, device, dtype)
+    except Exception as error:  # a missing operator or kernel, a wrong result: any means "no"
         first_line = str(error).strip().splitlines()[:1]
-        logger.info('Attention by torch: xFormers does not work here (%s).', ' '.join(first_line))
+        logger.warning(
+            'No %s for %s on %s: attention goes another, perhaps slower, way (%s).',
+            getattr(kernel, '__name__', 'kernel'),
+            dtype,
+            device,
+            ' '.join(first_line),
+        )
         return False
     return True
+
+
+def _compare(kernel: Kernel, value_width: int, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise where a kernel's numbers are not those of `torch_attention`."""
+    generator = torch.Generator().manual_seed(0)
+
+    def example(rows: int, width: int) -> Tensor:
+        values = torch.randn(rows, 2, width, generator=generator)
+        return values.to(device, dtype).requires_grad_()
+
+    q_lengths, k_lengths = (40, 3, 70), (5, 90, 33)
+    inputs = [example(113, 64), example(128, 64), example(128, value_width)]
+    weights = example(113, value_width).detach()
+
+    def outputs(attend: Callable[..., Tensor], *arguments: Any) -> list[Tensor]:
+        attended = attend(*inputs, *arguments)
+        return [attended, *torch.autograd.grad((attended * weights).sum(), inputs)]
+
+    starts = [_sequence_starts(lengths, device) for lengths in (q_lengths, k_lengths)]
+    expected = outputs(torch_attention, q_lengths, k_lengths)
+    for ours, right in zip(outputs(kernel, *starts, 70, 90), expected, strict=True):
+        torch.testing.assert_close(ours, right, rtol=5e-2, atol=5e-2)

@@ -3,7 +3,13 @@
 import torch
 import torch.nn.functional as functional
 
-from mahmr_model.encoder.attention import packed_attention
+from mahmr_model.encoder.attention import (
+    _works,
+    flash_attention,
+    packed_attention,
+    sequence_starts,
+    torch_attention,
+)
 
 
 def test_packed_attention_is_dense_attention_under_a_block_mask() -> None:
@@ -19,3 +25,35 @@ def test_packed_attention_is_dense_attention_under_a_block_mask() -> None:
         *(x.transpose(0, 1) for x in (q, k, v)), attn_mask=mask
     ).transpose(0, 1)
     torch.testing.assert_close(packed_attention(q, k, v, q_lengths, k_lengths), dense)
+
+
+def by_starts(q, k, v, q_starts, k_starts, q_longest, k_longest):
+    """Stand in for a kernel: what one has to do with the places of its sequences."""
+    return torch_attention(q, k, v, q_starts.diff().tolist(), k_starts.diff().tolist())
+
+
+def across_sequences(q, k, v, q_starts, k_starts, q_longest, k_longest):
+    return torch_attention(q, k, v, [len(q)], [len(k)])
+
+
+def without_gradient(q, k, v, q_starts, k_starts, q_longest, k_longest):
+    return by_starts(q, k.detach(), v, q_starts, k_starts, q_longest, k_longest)
+
+
+def test_kernel_is_taken_only_where_outputs_and_gradients_are_right() -> None:
+    """Also when the first call comes from inference, which knows no gradients."""
+    cpu = torch.device('cpu')
+    with torch.inference_mode():
+        assert _works(by_starts, cpu, torch.float32)
+        assert _works(by_starts, cpu, torch.bfloat16)
+        assert not _works(across_sequences, cpu, torch.float32)
+        assert not _works(without_gradient, cpu, torch.float32)
+        assert not _works(flash_attention, cpu, torch.float32)
+
+
+def test_starts_of_sequences_serve_training_after_inference() -> None:
+    with torch.inference_mode():
+        starts = sequence_starts([3, 0, 5], torch.device('cpu'))
+    assert starts.tolist() == [0, 3, 3, 8]
+    assert starts.dtype == torch.int32
+    assert not starts.is_inference()
