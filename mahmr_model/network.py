@@ -164,7 +164,7 @@ class MAHMR(ImageEncoder):
         """Return what queries look at, and where it is: (T, d), (T, d)."""
         position = sine_code(tokens.centres_xy_norm, self.omega)
         if self.config.adaptive:
-            position = position + self.level_embed[tokens.levels]
+            position = position + nn.functional.embedding(tokens.levels, self.level_embed)
         return self.feature_proj(tokens.features), position
 
     def learnt_queries(self, batch: int) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+import torch.nn.functional as functional
+
+from mahmr_model.encoder.attention import sequence_starts
 
 ROUNDING = 2e-6
 """
@@ -40,6 +43,8 @@ def morton_codes(side: int) -> Tensor:
 class Cells:
     """All cells of a batch of pictures, packed: picture after picture, each in Morton order."""
 
+    picture: Tensor
+    """(N,) int64: the picture of each cell."""
     yx: Tensor
     """(N, 2) int64: row and column of each cell."""
     lengths: list[int]
@@ -94,19 +99,13 @@ def select_levels(
         coarse = ~fine
     groups = ~group_valid
 
-    counts = torch.stack(
-        [
-            torch.stack([f.sum(), c.sum(), g.sum()])
-            for f, c, g in zip(
-                fine.split(list(lengths)),
-                coarse.split(list(lengths)),
-                groups.split([n // 4 for n in lengths]),
-                strict=True,
-            )
-        ],
-        dim=1,
-    ).tolist()
-    fine_counts, coarse_counts, group_counts = counts
+    # Of every picture at once: the differences of running totals at its two ends.
+    totals = torch.stack([fine, coarse, groups.repeat_interleave(4)]).int().cumsum(1)
+    ends = sequence_starts(lengths, totals.device)
+    fine_counts, coarse_counts, cells_of_groups = (
+        functional.pad(totals, (1, 0)).index_select(1, ends).diff(dim=1).tolist()
+    )
+    group_counts = [cells // 4 for cells in cells_of_groups]
     return Selection(
         _indices(fine, sum(fine_counts)),
         _indices(coarse, sum(coarse_counts)),

@@ -10,13 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as functional
 
 from mahmr_model.config import ModelConfig, PATCH
 from mahmr_model.encoder.cells import Cells, morton_codes, select_levels, Selection
-from mahmr_model.encoder.tokens import centres, interleave, prepend, Tokens, without_first
+from mahmr_model.encoder.tokens import (
+    centres,
+    interleaving,
+    on_device,
+    prepend,
+    spread,
+    Tokens,
+    without_first,
+)
 from mahmr_model.encoder.vit import NORM_EPS, VisionTransformer
 from mahmr_model.mlp import MLP
 
@@ -76,12 +85,14 @@ class ImageEncoder(nn.Module):
 
     def encode_plain(self, images: Sequence[Tensor]) -> Tokens:
         """Encode pictures (3, H, W), sides multiples of 14, in tokens of one size."""
-        maps = [self.encoder_patch_proj(image[None])[0].permute(1, 2, 0) for image in images]
-        features = torch.cat(
-            [(m + self.encoder_pos_embeds[: m.shape[0], : m.shape[1]]).flatten(0, 1) for m in maps]
-        )
-        yx = torch.cat([_grid_yx(m.shape[0], m.shape[1], m.device) for m in maps])
-        lengths = [m.shape[0] * m.shape[1] for m in maps]
+        places = [
+            _grid_yx(image.shape[1] // PATCH, image.shape[2] // PATCH, image.device)
+            for image in images
+        ]
+        lengths = [len(yx) for yx in places]
+        picture, yx = _pictures(lengths, images[0].device), torch.cat(places)
+        pixels = _cut(_canvas(images), PATCH, picture, yx)
+        features = _projected(pixels, self.encoder_patch_proj) + _at(self.encoder_pos_embeds, yx)
 
         sequence_lengths = [n + 1 for n in lengths]
         x = prepend(self.encoder_cr_token.expand(len(images), -1), features, lengths)
@@ -100,20 +111,10 @@ class ImageEncoder(nn.Module):
     def coarse_pass(self, images: Sequence[Tensor]) -> CoarsePass:
         """Look at pictures (3, H, W), sides multiples of 56, at half resolution."""
         cells = self._cells(images)
-        project = self.encoder_patch_proj.get_submodule('1')
-        # A cell shrunk to half mixes no pixels of its neighbours, so the picture is shrunk whole.
-        maps = [
-            project(functional.interpolate(image[None], scale_factor=0.5, mode='bilinear'))[
-                0
-            ].permute(1, 2, 0)
-            for image in images
-        ]
-        features = torch.cat(
-            [
-                feature_map[tuple(yx.unbind(1))]
-                for feature_map, yx in zip(maps, cells.yx.split(cells.lengths), strict=True)
-            ]
-        )
+        # A cell shrunk to half mixes no pixels of its neighbours, so pictures are shrunk whole.
+        half = functional.interpolate(_canvas(images), scale_factor=0.5, mode='bilinear')
+        pixels = _cut(half, PATCH, cells.picture, cells.yx)
+        features = _projected(pixels, self.encoder_patch_proj.get_submodule('1'))
         features = features + _at(self._coarse_positions(), cells.yx)
 
         lengths = [n + 1 for n in cells.lengths]
@@ -143,18 +144,10 @@ class ImageEncoder(nn.Module):
         the grid of level 0 as (y, x), int64 (4·fine, 2).
         """
         cell_yx = cells.yx[selection.fine]
-        pixels = torch.cat(
-            [
-                _cut_cells(image, yx)
-                for image, yx in zip(images, cell_yx.split(selection.fine_counts), strict=True)
-            ]
-        )
-        tokens = (
-            self.encoder_patch_proj.get_submodule('0')(pixels)
-            .flatten(2)
-            .transpose(1, 2)
-            .flatten(0, 1)
-        )
+        pixels = _cut(_canvas(images), 2 * PATCH, cells.picture[selection.fine], cell_yx)
+        patches = pixels.unflatten(3, (2, PATCH)).unflatten(2, (2, PATCH))
+        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+        tokens = _projected(patches, self.encoder_patch_proj.get_submodule('0'))
         offsets = _grid_yx(2, 2, cell_yx.device)
         yx = (2 * cell_yx[:, None] + offsets).flatten(0, 1)
         tokens = tokens + _at(self.encoder_pos_embeds, yx)
@@ -185,40 +178,46 @@ class ImageEncoder(nn.Module):
             coarse.features[selection.coarse],
             group_features[selection.groups],
         ]
-        positions = [
-            centres(yx, self.config.cells_per_side(level))
-            for level, yx in enumerate((fine_yx, coarse_yx, group_yx))
-        ]
-        levels = [
-            torch.full((len(part),), level, dtype=torch.int64, device=part.device)
-            for level, part in enumerate(features)
-        ]
+        positions = torch.cat(
+            [
+                centres(yx, self.config.cells_per_side(level))
+                for level, yx in enumerate((fine_yx, coarse_yx, group_yx))
+            ]
+        )
+        levels = torch.cat(
+            [
+                torch.full((len(part),), level, dtype=torch.int64, device=part.device)
+                for level, part in enumerate(features)
+            ]
+        )
         lengths = selection.token_lengths
         image_lengths = [n - 1 for n in lengths]
-        x = prepend(
-            coarse.camera_tokens,
-            interleave(list(zip(features, counts, strict=True))),
-            image_lengths,
-        )
+        places = interleaving(counts, positions.device)
+        x = prepend(coarse.camera_tokens, spread(torch.cat(features), places), image_lengths)
         camera_tokens, x = without_first(self.encoder.run_rest(x, lengths), lengths)
         return Tokens(
             self.encoder.norm(x),
-            interleave(list(zip(positions, counts, strict=True))),
-            interleave(list(zip(levels, counts, strict=True))),
+            spread(positions, places),
+            spread(levels, places),
             image_lengths,
             camera_tokens,
         )
 
     def _cells(self, images: Sequence[Tensor]) -> Cells:
         """List the cells of each picture in Morton order, those outside the picture skipped."""
-        packed: list[Tensor] = []
-        for image in images:
-            rows, columns = (side // (2 * PATCH) for side in image.shape[1:])
-            order = self.z_order_map[:rows, :columns].flatten().argsort()
-            y = self.y_coords[:rows, :columns].flatten()[order]
-            x = self.x_coords[:rows, :columns].flatten()[order]
-            packed.append(torch.stack([y, x], dim=1))
-        return Cells(torch.cat(packed), [len(one) for one in packed])
+        orders: dict[tuple[int, int], Tensor] = {}
+        sizes = [
+            (image.shape[1] // (2 * PATCH), image.shape[2] // (2 * PATCH)) for image in images
+        ]
+        for rows, columns in sizes:
+            if (rows, columns) not in orders:
+                order = self.z_order_map[:rows, :columns].flatten().argsort()
+                y = self.y_coords[:rows, :columns].flatten()[order]
+                x = self.x_coords[:rows, :columns].flatten()[order]
+                orders[rows, columns] = torch.stack([y, x], dim=1)
+        lengths = [rows * columns for rows, columns in sizes]
+        yx = torch.cat([orders[size] for size in sizes])
+        return Cells(_pictures(lengths, yx.device), yx, lengths)
 
     def _coarse_positions(self) -> Tensor:
         """Return the position embeddings of level 1, (G₁, G₁, C)."""
@@ -242,11 +241,37 @@ def _at(positions: Tensor, yx: Tensor) -> Tensor:
 
     Padding may reach beyond S where S is no multiple of 56; there the last embedding counts.
     """
-    return positions[tuple(yx.clamp(max=len(positions) - 1).unbind(1))]
+    y, x = yx.clamp(max=len(positions) - 1).unbind(1)
+    return functional.embedding(y * len(positions) + x, positions.flatten(0, 1))
 
 
-def _cut_cells(image: Tensor, yx: Tensor) -> Tensor:
-    """Cut cells given by (y, x) out of a picture (3, H, W), as (n, 3, 28, 28)."""
-    side = 2 * PATCH
-    grid = image.unfold(1, side, side).unfold(2, side, side)
-    return grid[:, yx[:, 0], yx[:, 1]].transpose(0, 1)
+def _pictures(lengths: Sequence[int], device: torch.device) -> Tensor:
+    """Return the picture (T,) of every packed row."""
+    counts = on_device(np.asarray(lengths, np.int64), device)
+    pictures = torch.arange(len(lengths), device=device)
+    return torch.repeat_interleave(pictures, counts, output_size=sum(lengths))
+
+
+def _canvas(images: Sequence[Tensor]) -> Tensor:
+    """Return pictures (3, H, W) in one tensor (B, 3, H, W), smaller ones at its upper left."""
+    if all(image.shape == images[0].shape for image in images):
+        return torch.stack(list(images))
+    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
+    canvas = images[0].new_zeros(len(images), 3, height, width)
+    for place, image in zip(canvas, images, strict=True):
+        place[:, : image.shape[1], : image.shape[2]] = image
+    return canvas
+
+
+def _cut(canvas: Tensor, side: int, picture: Tensor, yx: Tensor) -> Tensor:
+    """Cut cells of `side` pixels, given by picture and (y, x), out as (n, 3, side, side)."""
+    rows, columns = canvas.shape[2] // side, canvas.shape[3] // side
+    grid = canvas[:, :, : rows * side, : columns * side]
+    grid = grid.unflatten(3, (columns, side)).unflatten(2, (rows, side))
+    return grid[picture, :, yx[:, 0], :, yx[:, 1]]
+
+
+def _projected(patches: Tensor, convolution: nn.Module) -> Tensor:
+    """Return tokens (n, C) of patches (n, 3, 14, 14): the patch convolution as one product."""
+    weight, bias = convolution.get_parameter('weight'), convolution.get_parameter('bias')
+    return functional.linear(patches.flatten(1), weight.flatten(1), bias)

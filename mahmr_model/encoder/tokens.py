@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,33 +32,63 @@ def centres(yx: Tensor, cells_per_side: float) -> Tensor:
     return (yx.flip(-1) + 0.5) / cells_per_side
 
 
-def prepend(first: Tensor, rest: Tensor, lengths: list[int]) -> Tensor:
+def prepend(first: Tensor, rest: Tensor, lengths: Sequence[int]) -> Tensor:
     """
     Put one token before each picture's tokens.
 
     first (B, C), rest (T, C) packed by `lengths` → (B + T, C).
     """
-    pieces: list[Tensor] = []
-    for one, tokens in zip(first.split(1), rest.split(lengths), strict=True):
-        pieces += [one, tokens]
-    return torch.cat(pieces)
+    if len(lengths) == 1:
+        return torch.cat([first, rest])
+    return spread(torch.cat([first, rest]), _first_and_rest(lengths, rest.device))
 
 
-def interleave(parts: list[tuple[Tensor, list[int]]]) -> Tensor:
-    """
-    Join packed parts so that each picture has its share of the first, then of the second, ….
-
-    Every part is (T_i, ...) with the lengths that split it by picture.
-    """
-    split = [part.split(lengths) for part, lengths in parts]
-    return torch.cat([piece for picture in zip(*split, strict=True) for piece in picture])
-
-
-def without_first(x: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
+def without_first(x: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
     """
     Undo `prepend`: packed sequences (B + T, C) with lengths that count the first token.
 
     Returns the first tokens (B, C) and the rest (T, C).
     """
-    pieces = x.split(lengths)
-    return torch.stack([piece[0] for piece in pieces]), torch.cat([piece[1:] for piece in pieces])
+    firsts = len(lengths)
+    if firsts > 1:
+        places = _first_and_rest([n - 1 for n in lengths], x.device)
+        back = torch.empty_like(places)
+        back[places] = torch.arange(len(places), device=x.device)
+        x = spread(x, back)
+    first, rest = x.split([firsts, len(x) - firsts])
+    return first, rest
+
+
+def interleaving(counts: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """
+    Return the place (T,) of every row of packed parts, one after the other, when joined.
+
+    `counts[i][b]`: how many rows part i has of picture b. The joined rows are packed by picture,
+    and those of a picture are in the order of the parts. The host's numbers go to the device once.
+    """
+    rows = np.asarray(counts, np.int64)
+    within_picture = rows.cumsum(0) - rows
+    pictures = rows.sum(0)
+    joined = pictures.cumsum() - pictures + within_picture
+    one_after_the_other = (rows.ravel().cumsum() - rows.ravel()).reshape(rows.shape)
+    shifts, repeats = on_device(
+        np.stack([(joined - one_after_the_other).ravel(), rows.ravel()]), device
+    )
+    total = int(rows.sum())
+    places = torch.repeat_interleave(shifts, repeats, output_size=total)
+    return places + torch.arange(total, device=device)
+
+
+def spread(rows: Tensor, places: Tensor) -> Tensor:
+    """Put row i of (T, ...) at places[i], a permutation of all; its gradient gathers."""
+    return torch.empty_like(rows).index_copy_(0, places, rows)
+
+
+def on_device(numbers: npt.NDArray[np.int64], device: torch.device) -> Tensor:
+    """Return numbers of the host on a device, without waiting for what the device is doing."""
+    values = torch.from_numpy(numbers)
+    return values.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else values
+
+
+def _first_and_rest(lengths: Sequence[int], device: torch.device) -> Tensor:
+    return interleaving([[1] * len(lengths), lengths], device)
