@@ -84,7 +84,7 @@ setup(
     ],
     extras_require={
         'ros': [*ROS, *ROS_BUILD],
-        'dev': ['mypy', 'pytest', 'ruff'],
+        'dev': ['motmetrics', 'mypy', 'pytest', 'ruff'],
     },
     entry_points={
         'console_scripts': [

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.placement import Lens, project, translation_m
-from mahmr_model.geometry.rotations import axis_angle_from_rotation, rotation_from_6d
+from mahmr_model.geometry.rotations import (
+    axis_angle_from_rotation,
+    rotation_from_6d,
+    rotation_from_axis_angle,
+)
 from mahmr_model.network import LayerPrediction
+from mahmr_model.types import FloatArray, People
 
 
 @dataclass(frozen=True)
@@ -62,3 +68,23 @@ def pose_queries(
         project(joints, lens.focal_xy_px[picture], lens.centre_xy_px[picture]),
         posed.vertices + translation[:, None],
     )
+
+
+def repose(people: People, body: BodyLayer) -> People:
+    """Return the people with joints, meshes and heights made anew from pose, shape and place."""
+
+    def on_device(array: FloatArray) -> Tensor:
+        return torch.from_numpy(array).to(body.v_template.device)
+
+    with torch.inference_mode():
+        betas = on_device(people.betas)
+        posed = body(rotation_from_axis_angle(on_device(people.pose_axis_angle)), betas)
+        translation = on_device(people.translation_m)[:, None]
+        joints = (posed.joints + translation).cpu().numpy()
+        return replace(
+            people,
+            joints_camera_m=joints,
+            joints_px=people.camera.project(joints),
+            vertices_camera_m=(posed.vertices + translation).cpu().numpy(),
+            height_m=body.heights(betas).cpu().numpy(),
+        )

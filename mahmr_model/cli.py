@@ -21,7 +21,7 @@ from mahmr_model.pictures import list_pictures, read_picture, Video, video_write
 from mahmr_model.predictor import DEFAULT_THRESHOLD, Predictor
 from mahmr_model.render import draw_panel
 from mahmr_model.results import result_paths, save_people
-from mahmr_model.tracking import Tracker
+from mahmr_model.tracking import Smoother, Tracker
 from mahmr_model.types import Camera
 
 
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     image.set_defaults(run=_run_image)
     video = commands.add_parser('video', help='find and follow the people in a video')
     video.add_argument('input', type=Path, metavar='FILE')
+    video.add_argument(
+        '--smooth', action='store_true', help='calm the people over time (docs/tracking.md)'
+    )
     video.set_defaults(run=_run_video)
     for command in (image, video):
         _add_options(command)
@@ -152,6 +155,7 @@ def _run_video(options: argparse.Namespace) -> int:
     _refuse_overwriting([options.input], [options.out / f'{options.input.stem}.mp4'])
     predictor = _load_predictor(options)
     tracker = Tracker()
+    smoother = Smoother(predictor.repose) if options.smooth else None
     out: Path = options.out
     name = options.input.stem
     count = 0
@@ -160,7 +164,10 @@ def _run_video(options: argparse.Namespace) -> int:
         video_writer(temporary, video.frames_per_s) as writer,
     ):
         for frame in tqdm(video, total=video.announced_frames or None, unit='frame', disable=None):
-            people = tracker.update(predictor(frame, camera), count / video.frames_per_s)
+            now_s = count / video.frames_per_s
+            people = tracker.update(predictor(frame, camera), now_s)
+            if smoother is not None:
+                people = smoother.update(people, now_s)
             panel = draw_panel(frame, people)
             save_people(out / name / f'{count:06d}', people, f'{options.input}#{count}', panel)
             writer.write(panel)

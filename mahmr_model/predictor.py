@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from mahmr_model.bodies import pose_queries
+from mahmr_model.bodies import pose_queries, repose
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.errors import UserError
 from mahmr_model.geometry.placement import Lens
@@ -99,6 +99,10 @@ class Predictor:
         lens; without, the network estimates it. Raises UserError.
         """
         return self.predict_batch([image_rgb], [camera])[0]
+
+    def repose(self, people: People) -> People:
+        """Return people whose pose, shape or place was changed with joints and meshes of it."""
+        return repose(people, self.body)
 
     def predict_batch(
         self, images_rgb: Sequence[ImageArray], cameras: Sequence[Camera | None]

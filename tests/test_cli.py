@@ -88,6 +88,35 @@ def test_a_video(run: Callable, tmp_path: Path) -> None:
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
 
 
+def test_a_smoothed_video(run: Callable, tmp_path: Path) -> None:
+    """The first picture's people are the same with and without, later ones are calmer."""
+    video = tmp_path / 'noise.avi'
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*'MJPG'), 20, (320, 240))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        writer.write(rng.integers(0, 255, (240, 320, 3), dtype=np.uint8))
+    writer.release()
+    roots: dict[str, list[dict[int, np.ndarray]]] = {}
+    for out, options in (('raw', []), ('smooth', ['--smooth'])):
+        code, said = run('video', video, '--out', tmp_path / out, *options)
+        assert code == 0, said
+        roots[out] = []
+        for path in sorted((tmp_path / out / 'noise').glob('*.npz')):
+            with np.load(path, allow_pickle=False) as arrays:
+                places = arrays['joints_camera_m'][:, 0]
+                roots[out].append(dict(zip(arrays['ids'].tolist(), places, strict=True)))
+    stay = [i for i in roots['raw'][0] if all(i in frame for frame in roots['raw'])]
+    assert stay
+    assert roots['raw'][0].keys() == roots['smooth'][0].keys()
+    moved = {
+        out: sum(np.linalg.norm(frames[-1][i] - frames[0][i]) for i in stay)
+        for out, frames in roots.items()
+    }
+    for i in stay:
+        np.testing.assert_allclose(roots['smooth'][0][i], roots['raw'][0][i], atol=1e-3)
+    assert 0 < moved['smooth'] < 0.9 * moved['raw']
+
+
 def test_a_truncated_video_is_told_and_leaves_nothing(run: Callable, tmp_path: Path) -> None:
     content = (DEMO / 'street.mp4').read_bytes()
     for share in (0.0, 0.01, 0.5):
