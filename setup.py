@@ -71,6 +71,7 @@ setup(
     zip_safe=False,
     install_requires=[
         'accelerate',
+        'fast-simplification',
         'numpy',
         'opencv-python<5',
         'pillow',

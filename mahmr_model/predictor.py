@@ -63,6 +63,7 @@ class Predictor:
         self.body_name = model.body.name
         self.untrained = model.untrained
         self.faces: IntArray = model.body.faces
+        self.rest_vertices_m: FloatArray = model.body.v_template
         self.network = model.network.to(self.device).eval()
         self.body = BodyLayer(model.body, kid=self.network.config.shapes == 11).to(self.device)
 

@@ -22,11 +22,11 @@ WORKSPACE = ROOT / 'ros2_ws'
 SOURCE = WORKSPACE / 'src' / 'mahmr_msgs'
 
 
-def source_digest() -> str:
+def source_digest(source: Path) -> str:
     """Hash what the build depends on: the package's files, and this Python."""
     digest = hashlib.sha256(sys.version.encode())
-    for path in sorted(p for p in SOURCE.rglob('*') if p.is_file()):
-        digest.update(path.relative_to(SOURCE).as_posix().encode())
+    for path in sorted(p for p in source.rglob('*') if p.is_file()):
+        digest.update(path.relative_to(source).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -66,16 +66,17 @@ def run(command: list[str], env: dict[str, str] | None = None) -> None:
         raise SystemExit(f'{done.stdout}\nfailed with {done.returncode}: {" ".join(command)}')
 
 
-def build_into_environment(prefix: Path) -> None:
-    """Build against the ROS wheels under `prefix` and install there."""
+def build_package(source: Path, build: Path, prefix: Path) -> None:
+    """Build an interface package against the sourced ROS, or the ROS wheels, into `prefix`."""
     require_compiler()
-    build = WORKSPACE / 'build' / f'mahmr_msgs_py{sys.version_info.major}{sys.version_info.minor}'
-    env = dict(os.environ, AMENT_PREFIX_PATH=str(prefix), CMAKE_PREFIX_PATH=str(prefix))
-    env['PATH'] = f'{prefix / "bin"}{os.pathsep}{env["PATH"]}'
+    env = dict(os.environ)
+    if not env.get('ROS_DISTRO'):
+        env['AMENT_PREFIX_PATH'] = env['CMAKE_PREFIX_PATH'] = sys.prefix
+        env['PATH'] = f'{Path(sys.prefix) / "bin"}{os.pathsep}{env["PATH"]}'
     cmake = tool('cmake')
     configure = [
         cmake,
-        '-S', str(SOURCE),
+        '-S', str(source),
         '-B', str(build),
         f'-DCMAKE_INSTALL_PREFIX={prefix}',
         f'-DCMAKE_PROJECT_INCLUDE={ROOT / "scripts" / "pip_ros.cmake"}',
@@ -96,10 +97,11 @@ def main() -> None:
         return
     prefix = Path(sys.prefix)
     stamp = prefix / 'share' / 'mahmr_msgs' / 'source.sha256'
-    digest = source_digest()
+    digest = source_digest(SOURCE)
     if stamp.is_file() and stamp.read_text() == digest:
         return
-    build_into_environment(prefix)
+    version = f'py{sys.version_info.major}{sys.version_info.minor}'
+    build_package(SOURCE, WORKSPACE / 'build' / f'mahmr_msgs_{version}', prefix)
     stamp.write_text(digest)
     print(f'mahmr_msgs built and installed into {prefix}')  # noqa: T201
 

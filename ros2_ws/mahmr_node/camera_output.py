@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-from geometry_msgs.msg import PoseArray, TransformStamped, Vector3
+from geometry_msgs.msg import PoseArray
 from mahmr_msgs.msg import HumanArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import MarkerArray
 
-from mahmr_model.errors import UserError
 from mahmr_model.render import draw_overlay
 from mahmr_node import messages
+from mahmr_node.bodies import Bodies
 from mahmr_node.cdr import marker_array
 from mahmr_node.markers import markers_of
+from mahmr_node.mesh import MeshReducer
 from mahmr_node.messages import Result
 from mahmr_node.parameters import Settings
+from mahmr_node.transforms import Transforms
 
 # In the order in which they are sent: the overlay, which takes longest, holds up no other.
 TOPICS = {
@@ -30,32 +33,25 @@ TOPICS = {
 }
 
 
-def transform_broadcaster(node: LifecycleNode) -> Any:
-    """
-    Return a TF broadcaster.
+@dataclass(frozen=True)
+class Shared:
+    """What the outputs of all cameras use in common."""
 
-    :raises UserError: where tf2_ros is not installed.
-    """
-    try:
-        from tf2_ros import TransformBroadcaster
-    except ImportError as error:
-        raise UserError(
-            'publish_tf needs the ROS package tf2_ros, which cannot be imported '
-            f'({error}); install it, or set publish_tf to false.'
-        ) from error
-    return TransformBroadcaster(node)
+    reduce_mesh: MeshReducer
+    transforms: Transforms | None
+    """None where TF is not asked for."""
+    bodies: Bodies | None
+    """None where REP-155 is not asked for."""
 
 
 class CameraOutput:
     """Publishes the results of one camera."""
 
-    def __init__(
-        self, node: LifecycleNode, name: str, reliability: str, broadcaster: Any | None
-    ) -> None:
-        """Make the publishers `~/<name>/…`; `broadcaster` is None where TF is not asked for."""
+    def __init__(self, node: LifecycleNode, name: str, reliability: str, shared: Shared) -> None:
+        """Make the publishers `~/<name>/…`."""
         self._node = node
         self._name = name
-        self._broadcaster = broadcaster
+        self._shared = shared
         profile = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
             depth=5,
@@ -79,11 +75,16 @@ class CameraOutput:
 
         `interval_s` is the time between results, which the lifetime of markers depends on.
         """
+        people = self._shared.reduce_mesh(result.people, settings.mesh_faces)
+        reduced = replace(result, people=people)
         for topic, publisher in self._publishers.items():
             if publisher.get_subscription_count() > 0:
-                yield publisher.publish, self._build(topic, result, settings, interval_s)
-        if self._broadcaster is not None:
-            yield self._broadcaster.sendTransform, self._transforms(result)
+                shown = result if topic == 'overlay' else reduced
+                yield publisher.publish, self._build(topic, shown, settings, interval_s)
+        if self._shared.transforms is not None:
+            yield from self._shared.transforms.messages(self._name, result)
+        if self._shared.bodies is not None:
+            yield from self._shared.bodies.messages(self._name, result, interval_s)
 
     def _build(self, topic: str, result: Result, settings: Settings, interval_s: float) -> Any:
         if topic == 'markers':
@@ -97,16 +98,3 @@ class CameraOutput:
             overlay_rgb = draw_overlay(result.picture.image_rgb, result.people)
             return messages.rgb_image(result.picture.header, overlay_rgb)
         return messages.camera_info(result)
-
-    def _transforms(self, result: Result) -> list[TransformStamped]:
-        poses = messages.root_poses(result.people)
-        transforms = []
-        for person_id, pose in zip(result.ids, poses, strict=True):
-            transform = TransformStamped(
-                header=result.picture.header, child_frame_id=f'{self._name}/person_{person_id}'
-            )
-            at = pose.position
-            transform.transform.translation = Vector3(x=at.x, y=at.y, z=at.z)
-            transform.transform.rotation = pose.orientation
-            transforms.append(transform)
-        return transforms

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mahmr_model.errors import UserError
-from mahmr_model.types import Camera, ImageArray, IntArray, People
+from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray, People
 from mahmr_node.parameters import Settings
 
 
@@ -32,6 +32,10 @@ class PredictorLike(Protocol):
     @property
     def faces(self) -> IntArray:
         """(F, 3) triangles of the mesh."""
+
+    @property
+    def rest_vertices_m(self) -> FloatArray:
+        """(V, 3) its vertices in the body at rest, metres."""
 
     def predict_batch(
         self, images_rgb: Sequence[ImageArray], cameras: Sequence[Camera | None]

@@ -19,7 +19,9 @@ from mahmr_node.parameters import Parameters
 from mahmr_node.worker import CameraLine, Worker
 
 if TYPE_CHECKING:
+    from mahmr_node.bodies import Bodies
     from mahmr_node.camera_output import CameraOutput
+    from mahmr_node.transforms import Transforms
 
 # How often publishers of pictures that have come or gone are looked for.
 REFRESH_S = 0.25
@@ -52,6 +54,8 @@ class MahmrNode(LifecycleNode):
         self.mahmr_parameters = Parameters(self)
         self._inference: Inference | None = None
         self._outputs: dict[str, CameraOutput] = {}
+        self._transforms: Transforms | None = None
+        self._bodies: Bodies | None = None
         self._lines: list[CameraLine] = []
         self._worker: Worker | None = None
         self._lifecycle_state = 'unconfigured'
@@ -139,10 +143,14 @@ class MahmrNode(LifecycleNode):
 
     def _configure(self) -> None:
         # The renderer brings torch with it, which an unconfigured node does without.
-        from mahmr_node.camera_output import CameraOutput, transform_broadcaster
+        from mahmr_node.bodies import Bodies
+        from mahmr_node.camera_output import CameraOutput, Shared
+        from mahmr_node.mesh import MeshReducer
+        from mahmr_node.transforms import Transforms
 
         settings = self.mahmr_parameters.settings
-        broadcaster = transform_broadcaster(self) if settings.publish_tf else None
+        self._transforms = Transforms(self) if settings.publish_tf else None
+        self._bodies = Bodies(self) if settings.publish_bodies else None
         predictor = self._load(settings)
         if predictor.untrained:
             self.get_logger().warning(
@@ -153,15 +161,16 @@ class MahmrNode(LifecycleNode):
             f'{", ".join(settings.cameras)}'
         )
         self._inference = Inference(predictor)
+        reduce_mesh = MeshReducer(predictor.rest_vertices_m, predictor.faces)
+        shared = Shared(reduce_mesh, self._transforms, self._bodies)
         for name in settings.cameras:
-            self._outputs[name] = CameraOutput(
-                self, name, settings.output_reliability, broadcaster
-            )
+            self._outputs[name] = CameraOutput(self, name, settings.output_reliability, shared)
 
     def _release(self) -> None:
-        for output in self._outputs.values():
-            output.close()
-        self._outputs = {}
+        for publishing in (*self._outputs.values(), self._transforms, self._bodies):
+            if publishing is not None:
+                publishing.close()
+        self._outputs, self._transforms, self._bodies = {}, None, None
         if self._inference is not None:
             self._inference.close()
             self._inference = None
@@ -170,6 +179,8 @@ class MahmrNode(LifecycleNode):
         from mahmr_model.tracking import Tracker
 
         assert self._inference is not None, 'activated before it was configured'
+        if self._bodies is not None:
+            self._bodies.open()
         arrived = threading.Condition()
         for name, camera in self.mahmr_parameters.cameras.items():
             slot = FrameSlot(arrived)
@@ -194,6 +205,8 @@ class MahmrNode(LifecycleNode):
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+        if self._bodies is not None:
+            self._bodies.leave()
         lines, self._lines = self._lines, []
         for line in lines:
             line.input.close()
@@ -203,6 +216,8 @@ class MahmrNode(LifecycleNode):
         self._release()
 
     def _refresh(self) -> None:
+        if self._bodies is not None:
+            self._bodies.refresh()
         for line in self._lines:
             line.input.refresh()
 

@@ -18,8 +18,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mahmr_model.errors import UserError
+from mahmr_node.mesh import can_reduce, MISSING
 
 CAMERA_NAME = re.compile(r'[A-Za-z]\w*')
+
+# Below this nothing of a body can be made out.
+FEWEST_FACES = 100
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Spec:
             return f'{self.name} is one of {", ".join(self.choices)}, not "{value}"'
         if self.name == 'default_frame' and not value:
             return 'default_frame is empty; it takes the place of an empty frame'
+        if self.name == 'mesh_faces':
+            return _fault_of_mesh_faces(value)
         if self.name == 'cameras':
             return _fault_of_names(value)
         return None
@@ -109,7 +115,13 @@ NODE_PARAMETERS = (
         read_only=True,
         choices=('reliable', 'best_effort'),
     ),
-    Spec('publish_tf', False, 'Publish a TF frame for each person (needs tf2_ros).', True),
+    Spec('publish_tf', False, 'Publish a TF frame for each person (needs tf2_msgs).', True),
+    Spec(
+        'publish_bodies',
+        False,
+        'Publish people as REP-155 has them, on /humans/bodies/... (needs hri_msgs).',
+        read_only=True,
+    ),
     Spec('autostart', False, 'Configure and activate without being told to.', True),
     Spec(
         'confidence_threshold',
@@ -145,6 +157,13 @@ NODE_PARAMETERS = (
     Spec('draw_skeletons', False, 'Markers: the skeleton of each person.'),
     Spec('draw_labels', False, 'Markers: id, height and distance over each head.'),
     Spec('publish_vertices', True, 'HumanArray: vertices and faces of the meshes.'),
+    Spec(
+        'mesh_faces',
+        0,
+        'Triangles of each mesh in markers and HumanArray, about; 0: all that the body has.',
+        low=0,
+        high=1_000_000,
+    ),
 )
 
 
@@ -161,6 +180,7 @@ class Settings:
     image_reliability: str
     output_reliability: str
     publish_tf: bool
+    publish_bodies: bool
     autostart: bool
     confidence_threshold: float
     camera_source: str
@@ -173,6 +193,7 @@ class Settings:
     draw_skeletons: bool
     draw_labels: bool
     publish_vertices: bool
+    mesh_faces: int
 
 
 @dataclass(frozen=True)
@@ -280,3 +301,9 @@ def _fault_of_names(names: Sequence[str]) -> str | None:
     if len(set(names)) < len(names):
         return f'cameras has a name twice: {", ".join(names)}'
     return None
+
+
+def _fault_of_mesh_faces(count: int) -> str | None:
+    if 0 < count < FEWEST_FACES:
+        return f'mesh_faces is 0 (all) or {FEWEST_FACES} at least, not {count}'
+    return MISSING if count and not can_reduce() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Callable, Mapping
+import json
 import os
 from pathlib import Path
 import signal
@@ -27,6 +28,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / 'tests' / 'node' / 'stand_in.py'
+LISTENER = ROOT / 'tests' / 'node' / 'listener.py'
 
 # Generous: the machine may be busy with other things. Nothing waits this long that works.
 TIMEOUT_S = 60.0
@@ -165,10 +167,10 @@ class Rig:
         for name, value in (remap or {}).items():
             command += ['-r', f'{name}:={value}']
         whole = dict(os.environ, ROS_DOMAIN_ID=str(self.domain), PYTHONUNBUFFERED='1')
+        whole.update(env or {})
         whole['PYTHONPATH'] = os.pathsep.join(
             [str(ROOT), str(ROOT / 'ros2_ws'), whole.get('PYTHONPATH', '')]
         )
-        whole.update(env or {})
         log = self.folder / f'process_{len(self._processes) + len(self._failing)}.log'
         process = Process(command, whole, log)
         (self._failing if fails else self._processes).append(process)
@@ -256,6 +258,23 @@ class Rig:
         self.node.create_subscription(kind, topic, messages.append, qos)
         self.wait(lambda: self.node.count_publishers(topic) > 0, f'a publisher of {topic}')
         return messages
+
+    def listen(self, topics: Mapping[str, str], env: Mapping[str, str]) -> Callable[[str], Any]:
+        """
+        Start a process that hears topics of types that only `env` has.
+
+        What comes back gives the messages of a topic so far.
+        """
+        listener = self.start([str(LISTENER), *(f'{t}={k}' for t, k in topics.items())], env=env)
+
+        def heard(topic: str) -> list[dict[str, Any]]:
+            lines = listener.output.splitlines(keepends=True)
+            messages = [json.loads(line) for line in lines if line.endswith('}\n')]
+            return [message for message in messages if message['topic'] == topic]
+
+        for topic in topics:
+            self.wait(lambda t=topic: self.node.count_subscribers(t) > 0, f'a listener of {topic}')
+        return heard
 
     def humans(self, camera: str = 'camera') -> list[HumanArray]:
         return self.collect(HumanArray, f'/mahmr/{camera}/humans')

@@ -9,6 +9,7 @@ takes comes from environment variables, so that the node's own command line stay
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 import os
 from pathlib import Path
 import time
@@ -24,6 +25,7 @@ DELAY_S = 'STAND_IN_DELAY_S'
 LOAD_DELAY_S = 'STAND_IN_LOAD_DELAY_S'
 LOAD_FAILS_WHILE = 'STAND_IN_LOAD_FAILS_WHILE'
 LOG = 'STAND_IN_LOG'
+BODY = 'STAND_IN_BODY'
 REFRESH_FAILS = 'STAND_IN_REFRESH_FAILS'
 
 FAULTS = {1: 'raise', 2: 'nan', 3: 'memory'}
@@ -37,6 +39,18 @@ HEIGHTS_M = np.array([1.6, 1.7, 1.8, 1.9, 1.2])
 FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
 SHAPE_M = np.array([[0, -0.9, 0], [0.3, 0.9, 0.2], [-0.3, 0.9, 0.2], [0, 0.9, -0.3]])
 
+
+@cache
+def mesh() -> tuple[np.ndarray, np.ndarray]:
+    """Return the vertices (V, 3) about the pelvis in metres and the triangles (F, 3) of a body."""
+    if not os.environ.get(BODY):
+        return SHAPE_M, FACES
+    from mahmr_model.body.data import load_body, OPEN_BODY
+
+    body = load_body(OPEN_BODY)
+    return body.v_template * (1, -1, -1), body.faces
+
+
 # The lens that this network would estimate: 60° over the longer side.
 ESTIMATED_FOV_RAD = np.pi / 3
 
@@ -47,6 +61,7 @@ def people_in(image_rgb: ImageArray, camera: Camera | None) -> People:
     count = min(int(image_rgb[0, 0, 0]), len(PLACES_M))
     lens = camera or Camera.from_horizontal_fov(ESTIMATED_FOV_RAD, width, height)
     roots = PLACES_M[:count]
+    shape_m, faces = mesh()
     joints = np.repeat(roots[:, None], 45, axis=1) + np.linspace(0, 0.5, 45)[None, :, None]
     joints[:, 0] = roots
     joints_px = lens.project(joints)
@@ -61,9 +76,9 @@ def people_in(image_rgb: ImageArray, camera: Camera | None) -> People:
         translation_m=roots.astype(np.float32),
         joints_camera_m=joints.astype(np.float32),
         joints_px=joints_px,
-        vertices_camera_m=(roots[:, None] + SHAPE_M).astype(np.float32),
+        vertices_camera_m=(roots[:, None] + shape_m).astype(np.float32),
         height_m=HEIGHTS_M[:count].astype(np.float32),
-        faces=FACES,
+        faces=faces,
         camera=lens,
         camera_source='given' if camera else 'estimated',
         untrained=True,
@@ -78,7 +93,8 @@ class StandIn:
         self.confidence_threshold = settings.confidence_threshold
         self.weights_name = 'stand-in'
         self.untrained = True
-        self.faces = FACES
+        rest_vertices_m, self.faces = mesh()
+        self.rest_vertices_m = rest_vertices_m.astype(np.float32)
         self._delay_s = float(os.environ.get(DELAY_S, '0'))
 
     def __del__(self) -> None:

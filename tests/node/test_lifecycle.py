@@ -59,12 +59,16 @@ def test_cleanup_frees_the_network(rig: Rig, delay_s: float) -> None:
     rig.wait(lambda: log.exists() and 'freed' in log.read_text(), 'the network to be freed')
 
 
-def test_tf_without_tf2_fails_plainly(rig: Rig) -> None:
-    """Where tf2_ros is missing, configuring says so."""
-    process = rig.start_node(active=False, parameters={'publish_tf': True})
-    there = importlib.util.find_spec('tf2_ros') is not None
+@pytest.mark.parametrize(
+    ('parameter', 'package'), [('publish_tf', 'tf2_msgs'), ('publish_bodies', 'hri_msgs')]
+)
+def test_without_optional_package(rig: Rig, parameter: str, package: str) -> None:
+    """Where a package that is asked for is missing, configuring says so."""
+    process = rig.start_node(active=False, parameters={parameter: True})
+    there = importlib.util.find_spec(package) is not None
     assert rig.change_state(CONFIGURE) == there
-    assert there or 'configure failed: publish_tf needs the ROS package tf2_ros' in process.output
+    said = f'configure failed: {parameter} needs the ROS package {package}'
+    assert there or said in process.output
 
 
 def test_failed_configure_then_good(rig: Rig) -> None:

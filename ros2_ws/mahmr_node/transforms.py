@@ -1,0 +1,63 @@
+"""A TF frame for each person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from geometry_msgs.msg import Pose, TransformStamped, Vector3
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from mahmr_model.errors import UserError
+from mahmr_node.messages import Result, root_poses
+
+# What tf2's own broadcaster offers, so that every listener matches.
+TF_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
+)
+
+
+class Transforms:
+    """Publishes on /tf, as tf2_ros' broadcaster does, but only while the node is active."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        """
+        Make the publisher.
+
+        :raises UserError: where tf2_msgs is not installed.
+        """
+        try:
+            from tf2_msgs.msg import TFMessage
+        except ImportError as error:
+            raise UserError(
+                'publish_tf needs the ROS package tf2_msgs, which cannot be imported '
+                f'({error}); install it, or set publish_tf to false.'
+            ) from error
+        self._node = node
+        self._type = TFMessage
+        self._publisher = node.create_lifecycle_publisher(TFMessage, '/tf', TF_QOS)
+
+    def close(self) -> None:
+        """Take the publisher down."""
+        self._node.destroy_lifecycle_publisher(self._publisher)
+
+    def messages(
+        self, camera_name: str, result: Result
+    ) -> Iterator[tuple[Callable[[Any], None], Any]]:
+        """Build a message where there are people and listeners; it comes with its sending."""
+        if len(result.people) and self._publisher.get_subscription_count() > 0:
+            transforms = [
+                transform(result, pose, f'{camera_name}/person_{person_id}')
+                for person_id, pose in zip(result.ids, root_poses(result.people), strict=True)
+            ]
+            yield self._publisher.publish, self._type(transforms=transforms)
+
+
+def transform(result: Result, pose: Pose, child_frame: str) -> TransformStamped:
+    """Return the frame of a person in the picture's frame, at the picture's time."""
+    stamped = TransformStamped(header=result.picture.header, child_frame_id=child_frame)
+    at = pose.position
+    stamped.transform.translation = Vector3(x=at.x, y=at.y, z=at.z)
+    stamped.transform.rotation = pose.orientation
+    return stamped

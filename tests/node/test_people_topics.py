@@ -1,0 +1,104 @@
+"""What lies outside `~/<camera>/`: TF frames and the bodies of REP-155."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from mahmr_msgs.msg import HumanArray
+import numpy as np
+import pytest
+from ros_tools import DEACTIVATE, Rig
+import stand_in
+import workspace
+
+
+@pytest.fixture(scope='session')
+def packages() -> dict[str, str]:
+    """Return the environment of processes that see tf2_msgs and hri_msgs."""
+    return workspace.environment()
+
+
+def stamp_of(message: HumanArray) -> dict[str, int]:
+    return {'sec': message.header.stamp.sec, 'nanosec': message.header.stamp.nanosec}
+
+
+def test_transforms(rig: Rig, packages: dict[str, str]) -> None:
+    """A frame for each person, at the picture's time and in its frame; none when inactive."""
+    rig.start_node(parameters={'publish_tf': True}, env=packages)
+    heard = rig.listen({'/tf': 'tf2_msgs/TFMessage'}, packages)
+    camera, results = rig.camera(), rig.humans()
+    rig.exchange(camera, results, people=2)
+    transforms: list[dict[str, Any]] = []
+
+    def arrived() -> bool:
+        camera.send(people=2, frame='optical')
+        rig.spin(0.1)
+        messages = heard('/tf')
+        transforms[:] = messages[-1]['transforms'] if messages else []
+        return bool(transforms) and transforms[0]['header']['frame_id'] == 'optical'
+
+    rig.wait(arrived, 'transforms')
+    assert [t['child_frame_id'] for t in transforms] == ['camera/person_1', 'camera/person_2']
+    assert transforms[0]['header']['stamp'] in [stamp_of(message) for message in results]
+    for transform, place in zip(transforms, stand_in.PLACES_M, strict=False):
+        at, turn = transform['transform']['translation'], transform['transform']['rotation']
+        assert (at['x'], at['y'], at['z']) == pytest.approx(tuple(place), rel=1e-5)
+        assert (turn['y'], turn['w']) == pytest.approx((math.sqrt(0.5), math.sqrt(0.5)))
+    assert rig.change_state(DEACTIVATE)
+    rig.spin(0.3)
+    count = len(heard('/tf'))
+    for _ in range(5):
+        camera.send(people=2)
+        rig.spin(0.1)
+    assert len(heard('/tf')) == count
+
+
+def test_bodies(rig: Rig, packages: dict[str, str]) -> None:
+    """REP-155: the list of bodies, what is known of each, and that they leave."""
+    topics = {'/humans/bodies/tracked': 'hri_msgs/IdsList'}
+    for body in ('camera_1', 'camera_2'):
+        topics[f'/humans/bodies/{body}/roi'] = 'hri_msgs/NormalizedRegionOfInterest2D'
+        topics[f'/humans/bodies/{body}/skeleton2d'] = 'hri_msgs/Skeleton2D'
+        topics[f'/humans/bodies/{body}/cropped'] = 'sensor_msgs/Image'
+    rig.start_node(parameters={'publish_bodies': True}, env=packages)
+    heard = rig.listen(topics, packages)
+    camera, results = rig.camera(), rig.humans()
+
+    def tracked() -> list[str] | None:
+        messages = heard('/humans/bodies/tracked')
+        return messages[-1]['ids'] if messages else None
+
+    def all_heard() -> bool:
+        camera.send(people=2)
+        rig.spin(0.1)
+        return all(heard(topic) for topic in topics)
+
+    rig.wait(all_heard, 'all topics of both bodies')
+    assert tracked() == ['camera_1', 'camera_2']
+    human = rig.exchange(camera, results, people=2).humans[1]
+    box = np.array(human.box_xyxy_px) / (64, 48, 64, 48)
+    roi = heard('/humans/bodies/camera_2/roi')[-1]
+    assert [roi[k] for k in ('xmin', 'ymin', 'xmax', 'ymax')] == pytest.approx(box.clip(0, 1))
+    assert roi['c'] == pytest.approx(human.confidence)
+    skeleton = heard('/humans/bodies/camera_2/skeleton2d')[-1]['skeleton']
+    left_knee = np.array(human.joints_px).reshape(-1, 2)[4] / (64, 48)
+    assert len(skeleton) == 18
+    assert (skeleton[12]['x'], skeleton[12]['y']) == pytest.approx(tuple(left_knee), rel=1e-5)
+    crop = heard('/humans/bodies/camera_2/cropped')[-1]
+    left, top, right, bottom = (round(float(c)) for c in human.box_xyxy_px)
+    assert (crop['width'], crop['height']) == (right - left, bottom - top)
+
+    def leave_one() -> bool:
+        rig.exchange(camera, results, people=1)
+        return tracked() == ['camera_1']
+
+    rig.wait(leave_one, 'one body to leave')
+    rig.wait(lambda: rig.node.count_publishers('/humans/bodies/camera_2/roi') == 0, 'its topics')
+    silent_s = time.monotonic()
+    rig.wait(lambda: tracked() == [], 'the bodies of a silent camera to leave')
+    assert time.monotonic() - silent_s > 0.5, 'bodies left while their camera was there'
+    rig.wait(lambda: (rig.exchange(camera, results, people=1), tracked())[1], 'a body again')
+    assert rig.change_state(DEACTIVATE)
+    rig.wait(lambda: tracked() == [], 'the bodies to leave with the node')
