@@ -60,7 +60,10 @@ setup(
         'mahmr_node',
     ],
     package_dir={'mahmr_node': 'ros2_ws/mahmr_node'},
-    package_data={'mahmr_model': ['body/open_body.npz'], 'training': ['configs/*.yaml']},
+    package_data={
+        'mahmr_model': ['body/open_body.npz'],
+        'training': ['configs/*.yaml', 'synthetic/scenes/pose_library.npz'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),

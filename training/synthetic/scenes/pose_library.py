@@ -1,0 +1,42 @@
+"""The poses that people of scenes take, read once a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from training.data.annotation import Floats, Ints
+from training.synthetic.scenes.poses.limits import joint_bounds
+
+POSE_LIBRARY = Path(__file__).with_name('pose_library.npz')
+
+
+@dataclass(frozen=True)
+class PoseLibrary:
+    """N poses of the open body, facing +z of the body's own frame (y up)."""
+
+    rotvecs: Floats
+    """(N, 24, 3) axis-angles, the root's without heading."""
+    lifts_m: Floats
+    """(N,) how far the lowest point is off the ground: 0 but in jumps."""
+    rows: dict[str, Ints]
+    """Which poses each category has."""
+    bounds: tuple[Floats, Floats]
+    """(24, 3) each: the least and the most of an axis-angle that a joint allows."""
+
+
+@lru_cache(maxsize=1)
+def pose_library() -> PoseLibrary:
+    """Return the library that the project ships."""
+    with np.load(POSE_LIBRARY, allow_pickle=False) as file:
+        category, names = file['category'], file['category_names']
+        rows = {str(n): np.flatnonzero(category == i) for i, n in enumerate(names)}
+        return PoseLibrary(
+            file['rotvecs'].astype(np.float64),
+            file['lifts_m'].astype(np.float64),
+            rows,
+            joint_bounds(),
+        )

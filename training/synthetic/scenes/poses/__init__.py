@@ -1,0 +1,1 @@
+"""Makes the library of poses: recorded motions retargeted, and stances made by reaching."""
