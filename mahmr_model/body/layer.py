@@ -127,6 +127,24 @@ class BodyLayer(nn.Module):
             y = y + self.v_template[:, 1]
         return y.amax(1) - y.amin(1)
 
+    def bones(self, rotations: Tensor, betas: Tensor) -> Tensor:
+        """
+        Return (N, 24, 4, 4) how each joint moves what hangs on it from zero pose to the pose.
+
+        Arguments as of `forward`, N at least 1. For things beside the skin: clothes, hair.
+        """
+        self._check(rotations, betas)
+        with torch.autocast(self.v_template.device.type, enabled=False):
+            shape = torch.einsum('jv,vcs->jcs', self.joint_regressor, self.shapedirs)
+            joints = self.joint_regressor @ self.v_template + torch.einsum(
+                'ns,jcs->njc', betas.to(self.v_template.dtype), shape
+            )
+            parents = _Parents(self.parents, self._parent_numbers)
+            bones: Tensor = smplx.lbs.batch_rigid_transform(
+                rotations.to(self.v_template.dtype), joints, parents
+            )[1]
+        return bones
+
     def joints_only(self) -> BodyLayer:
         """
         Return a layer with the same 45 joints whose mesh is those joints alone.

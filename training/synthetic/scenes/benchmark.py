@@ -1,0 +1,115 @@
+"""How many scenes a second are drawn: `python -m training.synthetic.scenes.benchmark`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import time
+
+import numpy as np
+import torch
+
+import mahmr_model.body
+from mahmr_model.body.data import load_body
+from mahmr_model.body.layer import BodyLayer
+from training.synthetic.scenes.batch import Batch, pack
+from training.synthetic.scenes.look import draw_look
+from training.synthetic.scenes.renderer import SceneRenderer
+from training.synthetic.scenes.scene import Scene, Thing
+
+_SIZES_HW = ((420, 560), (560, 420), (560, 560), (315, 560))
+
+
+def benchmark_scene(seed: int) -> Scene:
+    """Return four people 2 to 8 m away and two boxes, 560 pixels at the longer side."""
+    rng = np.random.default_rng(seed)
+    height, width = _SIZES_HW[seed % len(_SIZES_HW)]
+    focal = 500.0
+    pose = np.zeros((4, 72))
+    pose[:, 0] = np.pi
+    pose[:, 16 * 3 + 2], pose[:, 17 * 3 + 2] = -1.1, 1.1
+    z = rng.uniform(2, 8, 4)
+    x = rng.uniform(-0.8, 0.8, 4) * z * width / 2 / focal
+    boxes = [
+        Thing('box', np.array([x, 1.2, z]), np.array([0.2, 0.3, 0.2]), np.eye(3))
+        for x, z in zip(rng.uniform(-2, 2, 2), rng.uniform(3, 6, 2), strict=True)
+    ]
+    return Scene(
+        (height, width),
+        np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]),
+        pose,
+        rng.normal(0, 1, (4, 11)) * ([1] * 10 + [0]),
+        np.stack([x, np.full(4, 1.5 - 0.96), z], 1),
+        tuple(boxes),
+        np.array([0.0, -1.0, 0.0]),
+        1.5,
+        np.array([0.48, -0.8, -0.36]),
+        seed,
+    )
+
+
+def _waited(device: torch.device) -> float:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def main() -> None:
+    """Measure, and print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--batch', type=int, default=8, help='scenes at once')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--profile', action='store_true', help='list the costliest operations')
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    body = BodyLayer(load_body(Path(mahmr_model.body.__file__).parent / 'open_body.npz'), kid=True)
+    start = time.perf_counter()
+    renderer = SceneRenderer(body, device)
+    print(f'renderer made in {_waited(device) - start:.1f} s')  # noqa: T201
+    scenes = [benchmark_scene(seed) for seed in range(arguments.batch)]
+    start = time.perf_counter()
+    looks = [draw_look(scene) for scene in scenes]
+    drawn = time.perf_counter()
+    packed = pack(scenes, looks)
+    ended = time.perf_counter()
+    count = arguments.batch
+    print(  # noqa: T201
+        f'for a worker: {(drawn - start) / count * 1e3:.2f} ms a look, '
+        f'{(ended - drawn) / count * 1e3:.2f} ms a packed scene'
+    )
+    if device.type == 'cuda':
+        packed = packed.pin_memory()
+    for _ in range(2):
+        renderer.draw(packed)
+    times = []
+    for _ in range(arguments.rounds):
+        start = _waited(device)
+        renderer.draw(packed)
+        times.append(_waited(device) - start)
+    best, middle = min(times), float(np.median(times))
+    print(  # noqa: T201
+        f'{count} pictures of {packed.height}×{packed.width}, {sum(packed.person_counts)} people: '
+        f'median {middle * 1e3:.1f} ms ({count / middle:.0f} a second), '
+        f'best {best * 1e3:.1f} ms ({count / best:.0f} a second)'
+    )
+    if device.type == 'cuda':
+        print(f'most memory: {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB')  # noqa: T201
+    if arguments.profile:
+        _profile(renderer, packed, device)
+
+
+def _profile(renderer: SceneRenderer, packed: Batch, device: torch.device) -> None:
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if device.type == 'cuda':
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
+        renderer.draw(packed)
+        _waited(device)
+    key = 'self_cuda_time_total' if device.type == 'cuda' else 'self_cpu_time_total'
+    table = profile.key_averages(group_by_input_shape=True).table(sort_by=key, row_limit=45)
+    print(table)  # noqa: T201
+
+
+if __name__ == '__main__':
+    main()

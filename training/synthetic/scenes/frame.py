@@ -1,0 +1,210 @@
+"""From meshes and rays to the linear light of every pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+import torch.nn.functional as functional
+
+from training.synthetic.scenes.batch import Batch
+from training.synthetic.scenes.costume import Costume, Posed
+from training.synthetic.scenes.dress import parts, texture_place
+from training.synthetic.scenes.look import Light
+from training.synthetic.scenes.outfit import PARTS
+from training.synthetic.scenes.paint import colours, PatternTable
+from training.synthetic.scenes.raster import Lenses, rasterise, Triangles
+from training.synthetic.scenes.surroundings import Canvas
+from training.synthetic.scenes.things import PlacedThings
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """All triangles of a batch: first people's, then things'."""
+
+    attributes: Tensor
+    """(N, 6) of vertices: normal, then place at rest (of a thing: s, t, 0)."""
+    faces: Tensor
+    """(T, 3)"""
+    triangles: Triangles
+    people_faces: int
+    """How many of the T are people's."""
+    thing_owner: Tensor
+    """(T − people_faces,)"""
+
+
+def assemble(costume: Costume, posed: Posed, things: PlacedThings, batch: Batch) -> Mesh:
+    """Make one mesh of all people and things."""
+    people, vertices = posed.drawn_m.shape[:2]
+    device = posed.drawn_m.device
+    first = torch.arange(people, device=device)[:, None, None] * vertices
+    own = (costume.faces + first).flatten(0, 1)
+    faces = torch.cat([own, things.faces + people * vertices])
+    points_m = torch.cat([posed.drawn_m.flatten(0, 1), things.points_m])
+    rest = costume.rest_m.expand(people, -1, -1)
+    attributes = torch.cat(
+        [
+            torch.cat([posed.normal, rest], 2).flatten(0, 1),
+            torch.cat([things.normals, things.texture_m], 1),
+        ]
+    )
+    per_person = len(costume.faces)
+    drawn = (batch.present[:, costume.face_kind] > 0).flatten()
+    hung = (costume.face_kind > 0).expand(people, -1).flatten()
+    always = torch.ones(len(things.faces), dtype=torch.bool, device=device)
+    triangles = Triangles(
+        points_m[faces],
+        torch.cat(
+            [
+                batch.person_picture.repeat_interleave(per_person, output_size=len(own)),
+                batch.thing_picture[things.owner],
+            ]
+        ),
+        torch.cat([drawn, always]),
+        torch.cat([hung, ~always]),
+    )
+    return Mesh(attributes, faces, triangles, len(own), things.owner)
+
+
+def put_meshes(canvas: Canvas, mesh: Mesh, costume: Costume, batch: Batch) -> Tensor:
+    """Draw people and things into the canvas; return (B, H, W) int16 who is seen, −1 nobody."""
+    k = batch.intrinsics
+    lenses = Lenses(
+        torch.stack([k[:, 0, 0], k[:, 1, 1]], 1),
+        k[:, :2, 2],
+        batch.size_px,
+        batch.height,
+        batch.width,
+    )
+    seen = rasterise(mesh.triangles, lenses)
+    corners = mesh.faces[seen.triangle]
+    values = mesh.attributes[corners[:, 0]] * seen.weights[:, :1]
+    for corner in (1, 2):
+        values.addcmul_(mesh.attributes[corners[:, corner]], seen.weights[:, corner, None])
+    normal, rest = functional.normalize(values[:, :3], dim=1), values[:, 3:]
+    picture = torch.div(seen.pixel, batch.height * batch.width, rounding_mode='floor')
+    row = torch.div(seen.pixel, batch.width, rounding_mode='floor')
+    eye_x = canvas.x[picture, 0, seen.pixel - row * batch.width]
+    eye_y = canvas.y[picture, row - picture * batch.height, 0]
+    eye = torch.stack([eye_x, eye_y, torch.ones_like(eye_x)], 1)
+    slope = (normal * eye).sum(1) * torch.rsqrt((eye * eye).sum(1))
+    normal = torch.where(slope[:, None] > 0, -normal, normal)  # what hangs has two sides
+    is_person = seen.triangle < mesh.people_faces
+    per_person = len(costume.faces)
+    person = torch.div(seen.triangle, per_person, rounding_mode='floor')
+    surfaces = batch.surroundings.shape[0] * batch.surroundings.shape[1]
+    if len(mesh.thing_owner):
+        thing = mesh.thing_owner[(seen.triangle - mesh.people_faces).clamp(min=0)]
+    else:
+        thing = torch.zeros_like(person)
+    surface, s, t = surfaces + thing, rest[:, 0], rest[:, 1]
+    if len(batch.betas):
+        person = person.clamp(max=len(batch.betas) - 1)
+        part = parts(rest, costume.face_kind[seen.triangle % per_person], batch.cut[person])
+        worn = surfaces + len(batch.thing_surface) + person * len(PARTS) + part
+        cloth_s, cloth_t = texture_place(rest)
+        surface = torch.where(is_person, worn, surface)
+        s, t = torch.where(is_person, cloth_s, s), torch.where(is_person, cloth_t, t)
+        number = batch.person_number[person].masked_fill(~is_person, -1)
+    else:
+        number = torch.full_like(person, -1)
+    footprint = seen.depth_m * torch.rsqrt(slope.abs().clamp(min=0.1)) / k[picture, 0, 0]
+    whose = torch.full(canvas.depth_m.shape, -1, dtype=torch.int16, device=k.device)
+    for plane, value in (
+        (whose, number.short()),
+        (canvas.depth_m, seen.depth_m),
+        (canvas.surface, surface.int()),
+        (canvas.s, s),
+        (canvas.t, t),
+        (canvas.footprint_m, footprint),
+        (canvas.sun, (normal * batch.to_light[picture]).sum(1)),
+        (canvas.up, (normal * batch.axes[picture, 1]).sum(1)),
+    ):
+        plane.view(-1)[seen.pixel] = value
+    return whose
+
+
+def ground_place(canvas: Canvas, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (B, H, W) where what is seen stands, metres to the right, to the front, above."""
+    depth_m = canvas.depth_m.clamp(max=1e4)
+
+    def along(axis: int) -> Tensor:
+        a = batch.axes[:, axis, :, None, None]
+        return depth_m * (a[:, 0] * canvas.x + (a[:, 1] * canvas.y + a[:, 2]))
+
+    return along(0), along(2), along(1) + batch.offset_m[:, None, None]
+
+
+def shade(
+    canvas: Canvas, patterns: PatternTable, taken: Tensor, touched: Tensor, batch: Batch
+) -> Tensor:
+    """
+    Return (B, 3, H, W) linear light.
+
+    `taken` (B, H, W) is the share of the light that something takes away, `touched` how closely
+    the ground is touched there.
+    """
+    table = torch.cat(
+        [batch.surroundings.flatten(0, 1), batch.thing_surface, batch.clothes.flatten(0, 1)]
+    )
+    rows = table.index_select(0, canvas.surface.flatten())
+    colour, opened = colours(
+        patterns, rows, canvas.s.flatten(), canvas.t.flatten(), canvas.footprint_m.flatten()
+    )
+    shape = canvas.depth_m.shape
+    colour, opened = colour.view(*shape, 3).permute(0, 3, 1, 2), opened.view(shape)
+    lit = rows[:, 15].view(shape)
+    light = Light(*(numbers[:, None, None] for numbers in batch.light.unbind(1)))
+    direct = canvas.sun.clamp(min=0) * (1 - taken) * lit
+    facing_up = 0.5 + 0.5 * canvas.up
+    indirect = lit * (1 - light.contact * touched)
+    sky = colour.new_tensor(0) + batch.surroundings[:, 0, :3]
+    # The sky pales towards the horizon; far things take its colour.
+    elevation = _elevation(canvas, batch)
+    pale = torch.exp(-4 * elevation.clamp(min=0))
+    is_sky = 1 - lit
+    haze = torch.where(
+        lit > 0, 1 - torch.exp(-canvas.depth_m.clamp(max=1e5) / light.haze_m), pale * is_sky
+    )
+    planes = []
+    for channel, name in enumerate(('red', 'green', 'blue')):
+        sun, above, below = (getattr(light, f'{kind}_{name}') for kind in ('sun', 'sky', 'bounce'))
+        glow = direct * sun + indirect * torch.lerp(below, above, facing_up) + is_sky
+        plane = colour[:, channel] * glow
+        hazy = getattr(light, f'haze_{name}')
+        behind = torch.lerp(sky[:, channel, None, None], hazy, pale)
+        plane = torch.lerp(plane, behind, opened)
+        planes.append(torch.lerp(plane, hazy.expand_as(plane), haze))
+    gradient = _gradient(light, batch)
+    return torch.stack(planes, 1) * gradient[:, None]
+
+
+def _elevation(canvas: Canvas, batch: Batch) -> Tensor:
+    """Return (B, H, W) sine of each ray's angle above the horizon."""
+    a = batch.axes[:, 1, :, None, None]
+    length = torch.rsqrt(canvas.x * canvas.x + canvas.y * canvas.y + 1)
+    return (a[:, 0] * canvas.x + (a[:, 1] * canvas.y + a[:, 2])) * length
+
+
+def _gradient(light: Light[Tensor], batch: Batch) -> Tensor:
+    """Return (B, H, W) light that changes across the picture."""
+    device = batch.size_px.device
+    x = torch.arange(batch.width, device=device)[None, None] / batch.size_px[:, 0, None, None]
+    y = torch.arange(batch.height, device=device)[None, :, None] / batch.size_px[:, 1, None, None]
+    return 1 + light.gradient_x * (2 * x - 1) + light.gradient_y * (2 * y - 1)
+
+
+def smooth_edges(linear: Tensor, person: Tensor, depth_m: Tensor) -> Tensor:
+    """
+    Blend pixels at outlines with their neighbours, as each pixel of a lens gathers an area.
+
+    `linear` (B, 3, H, W); outlines are where the person changes or the depth by over 5 %.
+    """
+    key = torch.log2(depth_m.clamp(max=1e5)) + 100.0 * person
+    key = key[:, None]
+    high = functional.max_pool2d(key, 3, 1, 1)
+    low = -functional.max_pool2d(-key, 3, 1, 1)
+    edge = ((high - low) > 0.07).to(linear.dtype) * 0.75
+    mean = functional.avg_pool2d(functional.pad(linear, (1, 1, 1, 1), mode='replicate'), 3, 1)
+    return torch.lerp(linear, mean, edge)

@@ -1,0 +1,155 @@
+"""Scenes to pictures with exact truth, many at once, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.geometry.rotations import rotation_from_axis_angle
+from training.synthetic.scenes.batch import Batch, canvas_of, pack
+from training.synthetic.scenes.costume import make_costume, pose, Posed
+from training.synthetic.scenes.dress import thickness
+from training.synthetic.scenes.frame import assemble, ground_place, put_meshes, shade, smooth_edges
+from training.synthetic.scenes.look import Look
+from training.synthetic.scenes.paint import make_patterns
+from training.synthetic.scenes.scene import Scene
+from training.synthetic.scenes.sensor import expose, make_sensor_tables
+from training.synthetic.scenes.shadows import (
+    Casters,
+    contact,
+    contact_map,
+    in_shadow,
+    shadow_map,
+)
+from training.synthetic.scenes.surroundings import Canvas, look_around
+from training.synthetic.scenes.things import make_solids, place_things, PlacedThings
+
+_AT_ONCE_CPU, _AT_ONCE_GPU = 2, 32
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """B pictures on one canvas, each in its upper left corner, and their truth."""
+
+    images: Tensor
+    """(B, H, W, 3) uint8 RGB, black outside a picture's own size."""
+    person: Tensor
+    """(B, H, W) int16 which person of the scene is seen, −1 none."""
+    depth_m: Tensor
+    """(B, H, W) float32 along the optical axis, of whatever is seen; infinite in the sky."""
+    vertices_camera_m: Tensor
+    """(P, V, 3) skin of all people, scene by scene."""
+    joints_camera_m: Tensor
+    """(P, 45, 3)"""
+    person_counts: tuple[int, ...]
+    """How many of the P people are in each scene."""
+    sizes_hw: tuple[tuple[int, int], ...]
+    """Each picture's own height and width."""
+
+
+class SceneRenderer:
+    """
+    Draws scenes: the open body dressed at random, things, surroundings, light, a camera.
+
+    Pure tensor operations without loops over pictures, people or triangles. `body` must have the
+    open body's template, whose regions are known by their place.
+    """
+
+    def __init__(self, body: BodyLayer, device: torch.device | str) -> None:
+        self._device = torch.device(device)
+        self._costume = make_costume(body.to(self._device))
+        self._patterns = make_patterns(self._device)
+        self._solids = make_solids(self._device)
+        self._tables = make_sensor_tables(self._device)
+
+    def __call__(self, scenes: Sequence[Scene], looks: Sequence[Look] | None = None) -> Rendered:
+        """Draw scenes; `looks` (`look.draw_look`) are drawn here where they are not given."""
+        at_once = _AT_ONCE_CPU if self._device.type == 'cpu' else _AT_ONCE_GPU
+        canvas = canvas_of(scenes)
+        drawn = []
+        for start in range(0, len(scenes), at_once):
+            part = slice(start, start + at_once)
+            drawn.append(
+                self.draw(pack(scenes[part], None if looks is None else looks[part], canvas))
+            )
+        return _joined(drawn)
+
+    @torch.no_grad()
+    def draw(self, batch: Batch) -> Rendered:
+        """Draw what `batch.pack` packed, at once: about 300 bytes for each of its pixels."""
+        batch = batch.to(self._device)
+        posed = pose(
+            self._costume,
+            rotation_from_axis_angle(batch.pose_axis_angle.unflatten(1, (24, 3))),
+            batch.betas,
+            batch.translation_m,
+            thickness(self._costume, batch.cut, batch.folds),
+            batch.hanging,
+        )
+        things = place_things(self._solids, batch)
+        mesh = assemble(self._costume, posed, things, batch)
+        canvas = look_around(batch)
+        person = put_meshes(canvas, mesh, self._costume, batch)
+        taken, touched = _shadows(canvas, posed, things, batch)
+        linear = shade(canvas, self._patterns, taken, touched, batch)
+        linear = smooth_edges(linear, person, canvas.depth_m)
+        valid = _valid(batch)
+        image = expose(linear, valid[:, None].to(linear.dtype), batch.sensors, self._tables)
+        return Rendered(
+            image.permute(0, 2, 3, 1).contiguous(),
+            person,
+            canvas.depth_m,
+            posed.truth_m,
+            posed.joints_m,
+            batch.person_counts,
+            batch.sizes_hw,
+        )
+
+
+def _shadows(
+    canvas: Canvas, posed: Posed, things: PlacedThings, batch: Batch
+) -> tuple[Tensor, Tensor]:
+    """Return (B, H, W) how much of the light is taken, and how closely the ground is touched."""
+    drawn = posed.drawn_m
+    picture = batch.person_picture[:, None].expand(drawn.shape[:2])
+    points = torch.cat([drawn.flatten(0, 1), things.samples_m])
+    owner = torch.cat([picture.flatten(), batch.thing_picture[things.sample_owner]])
+    casters = Casters(points, owner)
+    taken = in_shadow(
+        shadow_map(casters, batch.to_light),
+        canvas.x,
+        canvas.y,
+        canvas.depth_m,
+    )
+    ground = contact_map(casters, batch.axes, batch.offset_m)
+    right, front, above = ground_place(canvas, batch)
+    # Contact darkens the ground and the lowest part of what stands on it.
+    return taken, contact(ground, right, front) * torch.exp(-above.clamp(min=0) / 0.1)
+
+
+def _valid(batch: Batch) -> Tensor:
+    """Return (B, H, W) bool: which pixels of the canvas are of the picture."""
+    device = batch.size_px.device
+    columns = torch.arange(batch.width, device=device)[None, None]
+    rows = torch.arange(batch.height, device=device)[None, :, None]
+    size = batch.size_px[:, :, None, None]
+    return (columns < size[:, 0]) & (rows < size[:, 1])
+
+
+def _joined(drawn: Sequence[Rendered]) -> Rendered:
+    """Join parts of the same canvas."""
+    if len(drawn) == 1:
+        return drawn[0]
+    return Rendered(
+        torch.cat([part.images for part in drawn]),
+        torch.cat([part.person for part in drawn]),
+        torch.cat([part.depth_m for part in drawn]),
+        torch.cat([part.vertices_camera_m for part in drawn]),
+        torch.cat([part.joints_camera_m for part in drawn]),
+        sum((part.person_counts for part in drawn), ()),
+        sum((part.sizes_hw for part in drawn), ()),
+    )

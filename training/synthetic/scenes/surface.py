@@ -1,0 +1,69 @@
+"""Surfaces as rows of numbers, and colours drawn at random."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+
+from training.data.annotation import Floats
+from training.synthetic.scenes.patterns import pattern_number
+
+COLUMNS = 16
+"""
+Three linear RGB colours (9), contrast, pattern, tiles per metre along s and t, where the tile
+begins in s and t, and how much light matters (1; 0 shines by itself).
+"""
+Colour = Floats
+"""(3,) RGB; linear unless said otherwise."""
+
+
+def linear(red: float, green: float, blue: float) -> Colour:
+    """Turn sRGB in 0…1 to linear light."""
+    return np.clip(np.array([red, green, blue]), 0.0, 1.0) ** 2.2
+
+
+def hsv(
+    rng: np.random.Generator,
+    hue: tuple[float, float],
+    saturation: tuple[float, float],
+    value: tuple[float, float],
+) -> Colour:
+    """Draw a colour within ranges of hue, saturation and value of sRGB."""
+    return linear(
+        *colorsys.hsv_to_rgb(
+            rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value)
+        )
+    )
+
+
+def near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
+    """Return the colour, brighter or darker as a whole and a little in each channel."""
+    factors = np.exp(rng.normal(0, spread) + rng.normal(0, 0.25 * spread, 3))
+    return np.clip(colour * factors, 0.004, 0.95)
+
+
+def surface(
+    rng: np.random.Generator,
+    pattern: str,
+    colours: tuple[Colour, Colour, Colour],
+    tile_m: float,
+    contrast: float,
+    *,
+    anchored: bool = False,
+    lit: float = 1.0,
+) -> Floats:
+    """
+    Return a row; `tile_m` is the side of the pattern's tile.
+
+    An anchored tile's lower edge is at t = 0 and its middle at s = 0.
+    """
+    begin = np.array([0.5, 0.0]) if anchored else rng.random(2)
+    return np.concatenate(
+        [*colours, [contrast, pattern_number(pattern, rng), 1 / tile_m, 1 / tile_m, *begin, lit]]
+    ).astype(np.float32)
+
+
+def one_colour(rng: np.random.Generator, colour: Colour, contrast: float = 0.15) -> Floats:
+    """Return a row of nearly one colour."""
+    return surface(rng, 'plain', (colour, colour, colour), 1.0, contrast)
