@@ -2,40 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from clips import people_at, PlaceM, Scene
 import numpy as np
 import pytest
 
 from mahmr_model.tracking import Tracker
-from mahmr_model.types import Camera, People
-
-CAMERA = Camera(600, 600, 320, 240, 640, 480)
-Place = tuple[float, float, float]
-Scene = Callable[[float], dict[str, Place]]
-
-
-def people_at(places: list[Place]) -> People:
-    """Give people whose pelvises are at the places, with boxes of bodies of 0.5 × 1.7 m."""
-    count = len(places)
-    at = np.array(places, np.float32).reshape(count, 3)
-    joints = np.repeat(at[:, None], 45, 1)
-    half = np.array([0.25, 0.85, 0], np.float32)
-    boxes = np.concatenate([CAMERA.project(at - half), CAMERA.project(at + half)], 1)
-    return People(
-        confidence=np.ones(count, np.float32),
-        boxes_xyxy_px=boxes,
-        pose_axis_angle=np.zeros((count, 24, 3), np.float32),
-        betas=np.zeros((count, 10), np.float32),
-        translation_m=at,
-        joints_camera_m=joints,
-        joints_px=CAMERA.project(joints),
-        vertices_camera_m=joints[:, :3],
-        height_m=np.full(count, 1.7, np.float32),
-        faces=np.array([[0, 1, 2]]),
-        camera=CAMERA,
-        camera_source='given',
-    )
 
 
 def play(
@@ -63,14 +34,14 @@ def play(
     return ids
 
 
-def _seen(place: Place, noise_m: tuple[float, float], rng: np.random.Generator) -> Place:
+def _seen(place: PlaceM, noise_m: tuple[float, float], rng: np.random.Generator) -> PlaceM:
     """Give a place with errors across the line of sight (small) and along it (large)."""
     stretch = 1 + rng.normal(0, noise_m[1]) / float(np.linalg.norm(place))
     x, y, z = place
     return (x + rng.normal(0, noise_m[0])) * stretch, y * stretch, z * stretch
 
 
-def crossing(now_s: float) -> dict[str, Place]:
+def crossing(now_s: float) -> dict[str, PlaceM]:
     """Two walk past each other at 1.3 m/s, 0.8 m apart in depth."""
     x = -2 + 1.3 * now_s
     return {'right': (x, 0, 4.0), 'left': (-x, 0, 4.8)}
@@ -90,7 +61,7 @@ def test_people_who_cross_keep_their_ids(
 @pytest.mark.parametrize('rate_hz', [10, 30])
 @pytest.mark.parametrize('seed', range(5))
 def test_hidden_while_somebody_passes(rate_hz: float, seed: int) -> None:
-    def scene(now_s: float) -> dict[str, Place]:
+    def scene(now_s: float) -> dict[str, PlaceM]:
         shown = crossing(now_s)
         if 1.1 < now_s < 1.9:
             del shown['left']
@@ -100,12 +71,10 @@ def test_hidden_while_somebody_passes(rate_hz: float, seed: int) -> None:
     assert {len(set(seen)) for seen in ids.values()} == {1}
 
 
-@pytest.mark.parametrize(('away_s', 'same'), [(0.9, True), (1.3, False), (2.5, False)])
-def test_who_leaves_for_longer_than_a_second_comes_back_as_another(
-    away_s: float, same: bool
-) -> None:
-    def scene(now_s: float) -> dict[str, Place]:
-        shown: dict[str, Place] = {'stays': (-1, 0, 4)}
+@pytest.mark.parametrize(('away_s', 'same'), [(1.0, True), (1.7, False), (2.5, False)])
+def test_who_leaves_for_long_comes_back_as_another(away_s: float, same: bool) -> None:
+    def scene(now_s: float) -> dict[str, PlaceM]:
+        shown: dict[str, PlaceM] = {'stays': (-1, 0, 4)}
         if not 1 < now_s < 1 + away_s:
             shown['leaves'] = (1, 0, 5)
         return shown
@@ -126,7 +95,7 @@ def test_a_stranger_far_from_where_somebody_vanished_is_new() -> None:
 
 @pytest.mark.parametrize('noise_m', [(0.03, 0.1), (0.05, 0.4)])
 def test_a_crowd_that_stands_is_never_mixed_up(noise_m: tuple[float, float]) -> None:
-    places: dict[str, Place] = {f'{i}': (i * 0.9 - 3, 0, 5 + i % 2) for i in range(8)}
+    places: dict[str, PlaceM] = {f'{i}': (i * 0.9 - 3, 0, 5 + i % 2) for i in range(8)}
     ids = play(lambda _: places, 5, 20, noise_m)
     assert {len(set(seen)) for seen in ids.values()} == {1}
 
@@ -140,10 +109,40 @@ def test_a_jump_of_time_starts_all_over(jump_s: float) -> None:
     assert sorted(again.ids) == [1, 2]
 
 
-def test_a_short_gap_starts_nothing_over() -> None:
+@pytest.mark.parametrize('picture_s', [0.033, 0.1])
+def test_a_short_gap_starts_nothing_over(picture_s: float) -> None:
+    """After two seconds without a picture everybody is new, but ids go on."""
     tracker = Tracker()
-    tracker.update(people_at([(0, 0, 4)]), 200.0)
-    assert tracker.update(people_at([(0, 0, 4)]), 202.0).ids == [2]
+    for step in range(4):
+        assert tracker.update(people_at([(0, 0, 4)]), 200 + step * picture_s).ids == [1]
+    assert tracker.update(people_at([(0, 0, 4)]), 202.5).ids == [2]
+
+
+@pytest.mark.parametrize('picture_s', [1.2, 2.0, 5.0, 30.0])
+def test_a_slow_network_keeps_ids(picture_s: float) -> None:
+    """Who stands keeps an id over pictures that are seconds apart, one of them missed."""
+    rng = np.random.default_rng(0)
+    tracker = Tracker()
+    for step in range(8):
+        places = {1: (-2.0, 0, 5.0), 2: (2.0, 0, 6.0)}
+        if step == 4:
+            del places[2]
+        seen = [_seen(place, (0.03, 0.1), rng) for place in places.values()]
+        ids = tracker.update(people_at(seen), 100 + step * picture_s).ids
+        assert ids is not None
+        assert ids.tolist() == list(places)
+
+
+def test_a_pause_of_a_fast_network_is_a_jump_and_of_a_slow_one_is_none() -> None:
+    for picture_s, expected in ((0.1, [1]), (2.0, [2])):
+        tracker = Tracker()
+        now_s = 50.0
+        for _ in range(4):
+            now_s += picture_s
+            tracker.update(people_at([(0, 0, 4)]), now_s)
+        ids = tracker.update(people_at([(3, 0, 9)]), now_s + 4).ids
+        assert ids is not None
+        assert ids.tolist() == expected
 
 
 def test_nobody_and_the_same_stamp_twice() -> None:
@@ -159,6 +158,7 @@ def test_nobody_and_the_same_stamp_twice() -> None:
     assert tracker.update(people_at([(0, 0, 4)]), 0.4).ids == [1]
 
 
+@pytest.mark.filterwarnings('error')
 def test_places_that_are_no_numbers_disturb_nobody() -> None:
     tracker = Tracker()
     tracker.update(people_at([(0, 0, 4), (float('nan'), 0, 4)]), 0.0)
