@@ -68,11 +68,16 @@ def pad_and_normalise(image_rgb: Tensor, multiple: int) -> Tensor:
     Black is added on the right and the bottom up to a multiple, then ImageNet's mean and
     deviation are taken out. The result stays on the picture's device.
     """
-    height, width = image_rgb.shape[:2]
+    return normalise(image_rgb[None], multiple)[0]
+
+
+def normalise(images_rgb: Tensor, multiple: int) -> Tensor:
+    """Do what `pad_and_normalise` does to pictures of one size: (B, H', W', 3) → (B, 3, H, W)."""
+    height, width = images_rgb.shape[1:3]
     padded = functional.pad(
-        image_rgb.permute(2, 0, 1), (0, -width % multiple, 0, -height % multiple)
+        images_rgb.permute(0, 3, 1, 2), (0, -width % multiple, 0, -height % multiple)
     )
-    mean, std = _imagenet(image_rgb.device)
+    mean, std = _imagenet(images_rgb.device)
     return (padded.float() / 255 - mean) / std
 
 

@@ -75,6 +75,14 @@ class TrainingConfig:
     """That of every parameter whose name contains `encoder`."""
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
+    warmup_steps: int = 0
+    """Steps in which the learning rates rise from near 0 (published: none)."""
+    minutes: float | None = None
+    """
+    Minutes of training, evaluations not counted, after which a run ends as after its last epoch,
+    if it is not through before: the learning rates follow the clock then. A run that is resumed
+    has used up what it had before.
+    """
     seed: int = 42
     true_map_epochs: int = 0
     """In so many epochs the tokens are chosen by the true scale map (published: 0)."""
@@ -144,6 +152,8 @@ class RunConfig:
             ('training.encoder_learning_rate', training.encoder_learning_rate, 0),
             ('training.weight_decay', training.weight_decay, 0),
             ('training.clip_norm', training.clip_norm, 0),
+            ('training.warmup_steps', training.warmup_steps, 0),
+            ('training.minutes', 1 if training.minutes is None else training.minutes, 1e-3),
             ('training.seed', training.seed, 0),
             ('evaluation.batch_size', self.evaluation.batch_size, 1),
             ('evaluation.vis', self.evaluation.vis, 0),

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from training.losses.losses import (
-    confidence,
-    confs,
-    fov,
-    map_losses,
-    matched_losses,
-    PeopleCounts,
-)
-from training.matcher import match
-from training.people import Match, pair
+from training.batch_truth import BatchTruth, packed
+from training.losses.losses import confs, fov, map_losses, matched_losses, PeopleCounts
+from training.matcher import PendingMatch
+from training.people import LayerMatch, Match, pair
 from training.shares import Shares
 from training.target import Target
 from training.train_model import TrainingOutput
@@ -47,43 +42,68 @@ class Criterion:
         self.input_size = input_size
 
     def __call__(
-        self, output: TrainingOutput, targets: Sequence[Target], shares: Shares | None = None
-    ) -> tuple[Losses, Match]:
+        self,
+        output: TrainingOutput,
+        targets: Sequence[Target] | BatchTruth,
+        shares: Shares | None = None,
+    ) -> tuple[Losses, LayerMatch]:
         """
         Return all losses by name, and the last layer's match.
 
         `shares` says what part of a larger step this batch is; None, that it is all of it.
         """
-        counts = _counts(targets)
+        truth = packed(targets)
+        pending = self._pending_match(output, truth)
         losses: Losses = {}
-        last = len(output.learnt) - 1
-        for layer, people in enumerate(output.learnt):
-            suffix = '' if layer == last else f'.{layer}'
-            matched = match(people, targets, self.input_size)
-            values = {'confs': confs(people, targets, matched)}
-            pairs = pair(people, targets, matched)
-            values |= matched_losses(pairs, self.names, counts, self.input_size)
-            losses |= {name + suffix: value for name, value in values.items()}
-        for layer, people in enumerate(output.denoising):
-            suffix = '_dn' if layer == last else f'_dn.{layer}'
-            assert output.queries is not None
-            positives, groups = output.queries.match, output.queries.groups
-            labels = torch.zeros_like(people.confidence_logits)
-            labels[positives.picture, positives.query] = 1
-            all_queries = confidence(people.confidence_logits, labels)
-            values = {'confs': all_queries.mean() / groups}
-            pairs = pair(people, targets, positives)
-            values |= matched_losses(pairs, self.names, counts, self.input_size, groups)
-            losses |= {name + suffix: value for name, value in values.items()}
+        # What needs no match comes first: the device does it while the host is matching.
         if output.scale_logits is not None:
-            losses |= map_losses(output.scale_logits, targets)
+            losses |= map_losses(output.scale_logits, truth)
         if output.fov_rad is not None:
-            losses['fov'] = fov(output.fov_rad, targets)
+            losses['fov'] = fov(output.fov_rad, truth)
+        if output.queries is not None:
+            losses |= self._denoising_losses(output, truth)
+        matched = pending.match()
+        losses |= self._learnt_losses(output, truth, matched)
         if shares is not None:
             losses = {name: value * shares.of(name) for name, value in losses.items()}
-        return losses, matched
+        return losses, matched.layer(output.layers - 1)
+
+    @torch.no_grad()
+    def _pending_match(self, output: TrainingOutput, truth: BatchTruth) -> PendingMatch:
+        people = output.posed(output.learnt_rows)
+        shape = (output.layers, len(truth.people), -1)
+        return PendingMatch(people.each(lambda v: v.unflatten(0, shape)), truth, self.input_size)
+
+    def _learnt_losses(self, output: TrainingOutput, truth: BatchTruth, match: Match) -> Losses:
+        rows = output.learnt_rows.shape[1]
+        queries = rows // len(truth.people)
+        logits = output.rows.confidence_logits[:, :rows].float().unflatten(1, (-1, queries))
+        values = {'confs': confs(logits, truth, match)}
+        pairs = pair(output.posed(match.picture * queries + match.query), truth, match)
+        values |= matched_losses(pairs, self.names, _counts(truth), self.input_size)
+        return _by_layer(values, '')
+
+    def _denoising_losses(self, output: TrainingOutput, truth: BatchTruth) -> Losses:
+        assert output.queries is not None
+        assert output.denoising_logits is not None
+        groups = output.queries.groups
+        match = output.queries.match.in_layers(output.layers)
+        all_count = replace(truth, detect_all_people=(True,) * len(truth.people))
+        values = {'confs': confs(output.denoising_logits, all_count, match) / groups}
+        pairs = pair(output.posed(output.denoising_rows), truth, match)
+        values |= matched_losses(pairs, self.names, _counts(truth), self.input_size, groups)
+        return _by_layer(values, '_dn')
 
 
-def _counts(targets: Sequence[Target]) -> PeopleCounts:
-    with_3d = sum(len(target) for target in targets if target.valid_3d)
-    return PeopleCounts(max(1, sum(len(target) for target in targets)), max(1, with_3d))
+def _by_layer(values: Mapping[str, Tensor], suffix: str) -> Losses:
+    """Return losses (L,) one by one; the last layer's have no number."""
+    losses: Losses = {}
+    for name, of_layers in values.items():
+        *auxiliary, last = of_layers.unbind()
+        losses[name + suffix] = last
+        losses |= {f'{name}{suffix}.{i}': value for i, value in enumerate(auxiliary)}
+    return losses
+
+
+def _counts(truth: BatchTruth) -> PeopleCounts:
+    return PeopleCounts(max(1, len(truth)), max(1, int(truth.person_valid_3d.sum())))

@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn, Tensor
 
 from mahmr_model.decoder.query_decoder import logit
+from mahmr_model.transfer import on_device
+from training.batch_truth import BatchTruth
+from training.data.annotation import Ints
 from training.losses.boxes import corners
+from training.noise import signed_noise
 from training.people import Match
-from training.target import Target
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class DenoisingQueries:
     box_logits: Tensor
     """(B, D, 4)."""
     match: Match
-    """Which of them are the positives of which person."""
+    """Which of them are the positives of which person, as of a single layer."""
     groups: int
 
     def attention_mask(self, learnt: int) -> Tensor:
@@ -73,7 +77,7 @@ class DenoisingQueries:
 
 
 def denoising_queries(
-    targets: Sequence[Target],
+    truth: BatchTruth,
     encode: nn.Linear,
     config: DenoisingConfig,
     draw: DenoisingDraw | None = None,
@@ -83,56 +87,49 @@ def denoising_queries(
 
     Without a `draw` the batch stands for itself and the noise comes from torch's own state.
     """
-    most = max(len(target) for target in targets) if draw is None else draw.most_people
+    most = max(truth.people) if draw is None else draw.most_people
     if most == 0:
         return None
-    device, groups = encode.weight.device, config.groups(most)
-    content = torch.zeros(len(targets), groups, 2, most, encode.out_features, device=device)
-    box_logits = torch.zeros(len(targets), groups, 2, most, 4, device=device)
-    slots = torch.arange(groups * 2 * most, device=device).view(groups, 2, most)
-    pictures: list[Tensor] = []
-    queries: list[Tensor] = []
-    persons: list[Tensor] = []
-    first = 0
-    for index, target in enumerate(targets):
-        count = len(target)
-        noise = _Noise((groups, 2, count), None if draw is None else draw.seeds[index])
-        content[index, :, :, :count] = encode(_disturbed_body(target, noise, config))
-        box_logits[index, :, :, :count] = logit(_disturbed_boxes(target, noise, config))
-        positives = slots[:, 0, :count].flatten()
-        pictures.append(torch.full_like(positives, index))
-        queries.append(positives)
-        persons.append(first + torch.arange(count, device=device).repeat(groups))
-        first += count
-    match = Match(torch.cat(pictures), torch.cat(queries), torch.cat(persons))
-    return DenoisingQueries(content.flatten(1, 3), box_logits.flatten(1, 3), match, groups)
+    device, groups, pictures = truth.device, config.groups(most), len(truth.people)
+    number = np.arange(len(truth)) - truth.first_person[truth.picture]  # within the picture
+    seeds = None if draw is None else np.asarray(draw.seeds, np.int64)[truth.picture]
+
+    def noise(values: Tensor) -> Tensor:
+        """Return ±U(0, 1) for positives, ±U(1, 2) for negatives: (P, groups, 2, n)."""
+        shape = (len(truth), groups, 2, values.shape[1])
+        amount = signed_noise(shape, number, seeds, device)
+        far = torch.arange(2, device=device)[:, None]
+        return amount + far * torch.where(amount < 0, -1, 1)
+
+    body = torch.cat([truth.pose_axis_angle, truth.betas], dim=1)
+    body = body[:, None, None] + noise(body) * config.tgt_noise_scale
+    boxes = _disturbed_boxes(truth.boxes_cxcywh_norm, noise(truth.boxes_cxcywh_norm), config)
+    slots = (truth.picture * groups * 2 * most + number)[:, None] + np.arange(2 * groups) * most
+    places = on_device(slots.ravel(), device)
+
+    def in_slots(values: Tensor) -> Tensor:
+        empty = values.new_zeros(pictures * groups * 2 * most, values.shape[-1])
+        filled = empty.index_copy(0, places, values.flatten(0, 2))
+        return filled.unflatten(0, (pictures, -1))
+
+    match = _positives(truth, groups, most)
+    return DenoisingQueries(in_slots(encode(body).float()), in_slots(logit(boxes)), match, groups)
 
 
-class _Noise:
-    """Draws ±U(0, 1) for positives and ±U(1, 2) for negatives, on the CPU for equal numbers."""
-
-    def __init__(self, shape: tuple[int, int, int], seed: int | None) -> None:
-        self._shape = shape
-        self._generator = None if seed is None else torch.Generator().manual_seed(seed)
-
-    def __call__(self, like: Tensor) -> Tensor:
-        """Return noise (groups, 2, P, n) for values (P, n)."""
-        shape = (*self._shape, like.shape[1])
-        amount = torch.rand(shape, generator=self._generator)
-        amount[:, 1] += 1
-        sign = torch.randint(0, 2, shape, generator=self._generator) * 2 - 1
-        return (amount * sign).to(like.device, non_blocking=True)
-
-
-def _disturbed_boxes(target: Target, noise: _Noise, config: DenoisingConfig) -> Tensor:
-    boxes = target.boxes_cxcywh_norm
+def _disturbed_boxes(boxes: Tensor, noise: Tensor, config: DenoisingConfig) -> Tensor:
+    """Return boxes (P, groups, 2, 4) whose corners are moved by shares of half the sides."""
     half_sides = boxes[:, 2:].repeat(1, 2) / 2
-    shift = noise(boxes) * half_sides * config.box_noise_scale
-    shifted = (corners(boxes) + shift).clamp(0, 1)
-    low, high = shifted.split(2, dim=-1)
+    shift = noise * half_sides[:, None, None] * config.box_noise_scale
+    low, high = (corners(boxes)[:, None, None] + shift).clamp(0, 1).split(2, dim=-1)
     return torch.cat([(low + high) / 2, high - low], dim=-1)
 
 
-def _disturbed_body(target: Target, noise: _Noise, config: DenoisingConfig) -> Tensor:
-    body = torch.cat([target.pose_axis_angle, target.betas], dim=1)
-    return body + noise(body) * config.tgt_noise_scale
+def _positives(truth: BatchTruth, groups: int, most: int) -> Match:
+    """Return which slots hold a person disturbed a little: group after group of each picture."""
+    people = np.asarray(truth.people, np.int64)
+    picture = np.repeat(np.arange(len(people)), people * groups)
+    ends = (people * groups).cumsum()
+    within: Ints = np.arange(len(picture)) - (ends - people * groups)[picture]
+    group, number = np.divmod(within, people[picture])
+    query = group * 2 * most + number
+    return Match(picture, query[None], (truth.first_person[picture] + number)[None])

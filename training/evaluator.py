@@ -26,7 +26,7 @@ from mahmr_model.results import ARRAYS
 from mahmr_model.types import ImageArray, People
 from mahmr_model.weights import LoadedModel
 from training.config import DataSource, RunConfig
-from training.data.dataset import Batch, SkipCounter
+from training.data.dataset import SkipCounter
 from training.metrics.agora_submission import AgoraSubmission
 from training.metrics.meshes import Agora, H36MJoints
 from training.metrics.mupots import Mupots
@@ -148,7 +148,7 @@ class Evaluator:
         skips = SkipCounter(self._config.data.skip_limit)
         for batch in self._batches(model, source):
             broken = [picture for picture in batch if isinstance(picture, str)]
-            skips.add(Batch([], [], [], broken))
+            skips.add(broken)
             whole = [picture for picture in batch if not isinstance(picture, str)]
             found = predictor.predict_batch([p.image_rgb for p in whole], [None] * len(whole))
             for picture, people in zip(whole, found, strict=True):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
 from scipy.optimize import linear_sum_assignment
 import torch
 from torch import Tensor
 
 from mahmr_model.body.joints import SMPL_JOINT_NAMES
+from mahmr_model.transfer import on_device
+from training.batch_truth import BatchTruth
+from training.data.annotation import Floats
 from training.losses.boxes import corners, generalised_iou
 from training.people import Match, QueryPeople
-from training.target import Target
 
 CONFIDENCE_COST, BOX_COST, GIOU_COST, JOINTS_COST = 1.0, 1.0, 1.0, 20.0
 NOT_FINITE_COST = 1e9
@@ -19,42 +20,70 @@ MATCHED_JOINTS = SMPL_JOINT_NAMES.index('left_hand')
 """SMPL's joints without the hands, which are the last two."""
 
 
-@torch.no_grad()
-def match(people: QueryPeople, targets: Sequence[Target], input_size: int) -> Match:
+class PendingMatch:
     """
-    Assign a query to every person so that the sum of costs is smallest.
+    The costs of a batch on their way to the host, where assignments are found.
 
-    A query with predictions that are not finite is the last to be taken. Where there is no other,
-    the losses are not finite either, and the loop stops with their names.
+    Between making it and asking for the match the device has other work to do.
     """
-    pictures: list[Tensor] = []
-    queries: list[Tensor] = []
-    persons: list[Tensor] = []
-    first = 0
-    for index, target in enumerate(targets):
-        cost = _cost(people, index, target, input_size).nan_to_num(*[NOT_FINITE_COST] * 3)
-        query, person = linear_sum_assignment(cost.cpu().numpy())
-        pictures.append(torch.full((len(query),), index))
-        queries.append(torch.from_numpy(query))
-        persons.append(torch.from_numpy(person) + first)
-        first += len(target)
-    device = people.confidence_logits.device
-    return Match(*(torch.cat(part).to(device) for part in (pictures, queries, persons)))
+
+    @torch.no_grad()
+    def __init__(self, people: QueryPeople, truth: BatchTruth, input_size: int) -> None:
+        """
+        Compute the costs of taking queries (L, B, Q, ...) of L layers for people of B pictures.
+
+        A query with predictions that are not finite is the last to be taken. Where there is no
+        other, the losses are not finite either, and the loop stops with their names.
+        """
+        self._truth = truth
+        costs = _costs(people, truth, input_size).nan_to_num(*[NOT_FINITE_COST] * 3)
+        self._arrived: torch.cuda.Event | None = None
+        if costs.device.type == 'cuda':
+            self._costs = torch.empty(costs.shape, dtype=costs.dtype, pin_memory=True)
+            self._costs.copy_(costs, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+        else:
+            self._costs = costs.cpu()
+
+    def match(self) -> Match:
+        """Assign a query to every person so that the sum of costs is smallest, in every layer."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        layers, _, count = self._costs.shape
+        costs: Floats = self._costs.numpy()
+        taken = [min(n, count) for n in self._truth.people]
+        query = np.empty((layers, sum(taken)), np.int64)
+        person = np.empty_like(query)
+        first = end = 0
+        for number, matched in zip(self._truth.people, taken, strict=True):
+            rows = slice(end, end + matched)
+            for layer in range(layers):
+                cost = costs[layer, first : first + number].T
+                query[layer, rows], mine = linear_sum_assignment(cost)
+                person[layer, rows] = mine + first
+            first, end = first + number, end + matched
+        return Match(np.repeat(np.arange(len(taken)), taken), query, person)
 
 
-def _cost(people: QueryPeople, index: int, target: Target, input_size: int) -> Tensor:
-    """Return the cost (Q, P) of taking each query for each person of one picture."""
-    p = people.confidence_logits[index].sigmoid()
+def _costs(people: QueryPeople, truth: BatchTruth, input_size: int) -> Tensor:
+    """Return the costs (L, P, Q) of taking each query of a person's picture for that person."""
+    picture = on_device(truth.picture, truth.device)
+
+    def beside(value: Tensor) -> Tensor:
+        return value.index_select(1, picture)
+
+    p = people.confidence_logits.sigmoid()
     confidence = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
-    boxes = people.boxes_cxcywh_norm[index]
-    box = torch.cdist(boxes, target.boxes_cxcywh_norm, p=1)
-    giou = generalised_iou(corners(boxes)[:, None], corners(target.boxes_cxcywh_norm)[None, :])
-    ours = people.joints_px[index, :, None, :MATCHED_JOINTS]
-    mask = target.joints_mask[None, :, :MATCHED_JOINTS]
-    difference = (ours - target.joints_px[None, :, :MATCHED_JOINTS]).abs() / input_size * mask
+    boxes, true_boxes = beside(people.boxes_cxcywh_norm), truth.boxes_cxcywh_norm[:, None]
+    box = (boxes - true_boxes).abs().sum(-1)
+    giou = generalised_iou(corners(boxes), corners(true_boxes))
+    ours = beside(people.joints_px[..., :MATCHED_JOINTS, :])
+    mask = truth.joints_mask[:, None, :MATCHED_JOINTS]
+    difference = (ours - truth.joints_px[:, None, :MATCHED_JOINTS]).abs() / input_size * mask
     joints = difference.sum((-2, -1)) / mask.sum((-2, -1)).clamp(min=1)
     return (
-        CONFIDENCE_COST * confidence[:, None]
+        CONFIDENCE_COST * beside(confidence)
         + BOX_COST * box
         - GIOU_COST * giou
         + JOINTS_COST * joints

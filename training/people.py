@@ -1,98 +1,129 @@
-"""All queries of a decoder layer as people, and those of them that were matched with truth."""
+"""Queries of decoder layers as people, and those of them that are somebody of the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn, Tensor
 
 from mahmr_model.geometry.placement import Lens, project, translation_m
 from mahmr_model.geometry.rotations import axis_angle_from_rotation, rotation_from_6d
 from mahmr_model.network import LayerPrediction
-from training.target import Target
-
-LAYERS_UNKNOWN = -2
-"""In place of a depth layer: the picture says nothing of layers."""
+from mahmr_model.transfer import on_device
+from training.batch_truth import BatchTruth
+from training.data.annotation import Bools, Ints
 
 
 @dataclass(frozen=True)
 class QueryPeople:
-    """What a decoder layer says of every query of B pictures, in metres and pixels."""
+    """What decoder layers say of queries, in metres and pixels; any leading axes, here (N,)."""
 
     confidence_logits: Tensor
-    """(B, Q)."""
+    """(N,)."""
     boxes_cxcywh_norm: Tensor
-    """(B, Q, 4) relative to S."""
+    """(N, 4) relative to S."""
     pose_axis_angle: Tensor
-    """(B, Q, 72)."""
+    """(N, 72)."""
     betas: Tensor
-    """(B, Q, S)."""
+    """(N, S)."""
     translation_m: Tensor
-    """(B, Q, 3)."""
+    """(N, 3)."""
     joints_camera_m: Tensor
-    """(B, Q, 45, 3)."""
+    """(N, 45, 3)."""
     joints_px: Tensor
-    """(B, Q, 45, 2) in pixels of the resized picture."""
+    """(N, 45, 2) in pixels of the resized picture."""
     depths: Tensor
-    """(B, Q, 2): t_z in metres, and t_z over the focal length."""
+    """(N, 2): t_z in metres, and t_z over the focal length."""
 
-    def part(self, queries: slice) -> QueryPeople:
-        """Return some of the queries of every picture."""
-        return QueryPeople(*(value[:, queries] for value in vars(self).values()))
+    def each(self, change: Callable[[Tensor], Tensor]) -> QueryPeople:
+        """Return the same with every field changed."""
+        return QueryPeople(*(change(value) for value in vars(self).values()))
 
 
 def query_people(
     prediction: LayerPrediction, body: nn.Module, lens: Lens, input_size: int
 ) -> QueryPeople:
-    """Pose every query; `body` a `BodyLayer`, or one of joints alone (`joints_only`)."""
-    batch, queries = prediction.camera_abc.shape[:2]
+    """
+    Pose queries (N, ...) of which each has a lens of its own (N, ...).
+
+    `body` is a `BodyLayer`, or one of joints alone (`joints_only`).
+    """
     rotations = rotation_from_6d(prediction.pose_6d.float().unflatten(-1, (24, 6)))
     betas = prediction.betas.float()
-    translation = translation_m(prediction.camera_abc.float(), lens, input_size)
-    joints = body(rotations.flatten(0, 1), betas.flatten(0, 1)).joints
-    joints = joints + translation.flatten(0, 1)[:, None]
-    pixels = project(
-        joints,
-        lens.focal_xy_px.repeat_interleave(queries, 0),
-        lens.centre_xy_px.repeat_interleave(queries, 0),
-    )
-    depth = translation[..., 2]
+    translation = translation_m(prediction.camera_abc.float()[:, None], lens, input_size)[:, 0]
+    joints = body(rotations, betas).joints + translation[:, None]
+    depth = translation[:, 2]
     return QueryPeople(
         prediction.confidence_logits.float(),
         prediction.boxes_cxcywh_norm.float(),
-        axis_angle_from_rotation(rotations).flatten(2),
+        axis_angle_from_rotation(rotations).flatten(1),
         betas,
         translation,
-        joints.unflatten(0, (batch, queries)),
-        pixels.unflatten(0, (batch, queries)),
-        torch.stack([depth, depth / lens.focal_xy_px[:, :1]], dim=-1),
+        joints,
+        project(joints, lens.focal_xy_px, lens.centre_xy_px),
+        torch.stack([depth, depth / lens.focal_xy_px[:, 0]], dim=-1),
     )
+
+
+def lenses_of(lens: Lens, picture: Tensor) -> Lens:
+    """Return the lens of every one's picture."""
+    return Lens(*(value.index_select(0, picture) for value in vars(lens).values()))
 
 
 @dataclass(frozen=True)
 class Match:
-    """Which query is which person of a picture: M pairs of a batch, pictures in order."""
+    """Which query is which person: M pairs in each of L layers, pictures in order; on the host."""
+
+    picture: Ints
+    """(M,) the same in every layer."""
+    query: Ints
+    """(L, M)."""
+    person: Ints
+    """(L, M): index into the people of all pictures, one after the other."""
+
+    def layer(self, layer: int) -> LayerMatch:
+        """Return the match of one layer."""
+        return LayerMatch(
+            *map(torch.from_numpy, (self.picture, self.query[layer], self.person[layer]))
+        )
+
+    def in_layers(self, layers: int) -> Match:
+        """Return the match of a single layer as that of so many."""
+        return Match(
+            self.picture, np.tile(self.query, (layers, 1)), np.tile(self.person, (layers, 1))
+        )
+
+
+@dataclass(frozen=True)
+class LayerMatch:
+    """Which query is which person in one layer, as tensors (M,) of the host."""
 
     picture: Tensor
-    """(M,) int64."""
     query: Tensor
-    """(M,) int64."""
     person: Tensor
-    """(M,) int64: index into the people of all pictures, one after the other."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Matched people of a batch: row i of a prediction belongs to row i of the truth."""
+    """
+    Matched people of L layers: row i of a prediction belongs to row i of the truth.
 
-    picture: Tensor
-    """(M,) int64: which picture of the batch."""
-    valid_3d: Tensor
-    """(M,) bool: whether pose, shape, 3-D joints and depths are labels."""
+    There are L·M rows, layer after layer, and every layer has the same pictures in the same order.
+    """
+
+    layers: int
+    """L."""
+    picture: Ints
+    """(M,) which picture of the batch, on the host."""
+    valid_3d: Bools
+    """(M,) whether pose, shape, 3-D joints and depths are labels, on the host."""
     predicted: QueryPeople
-    """Fields (M, ...) instead of (B, Q, ...)."""
+    """Fields (L·M, ...)."""
     boxes_cxcywh_norm: Tensor
     pose_axis_angle: Tensor
     betas: Tensor
@@ -102,68 +133,76 @@ class Pairs:
     depths: Tensor
     focal_px: Tensor
     depth_layers: Tensor
-    """(M,) int64: -1 where a person has none, `LAYERS_UNKNOWN` where the picture has none."""
+    """(L·M,) int64: -1 where a person has none, `LAYERS_UNKNOWN` where the picture has none."""
 
-    def where(self, mask: Tensor) -> Pairs:
-        """Return the pairs where a mask (M,) is true."""
-        chosen = {
-            name: value[mask] for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        predicted = QueryPeople(*(value[mask] for value in vars(self.predicted).values()))
-        return replace(self, predicted=predicted, **chosen)
-
-
-def pair(people: QueryPeople, targets: Sequence[Target], match: Match) -> Pairs:
-    """Put every matched query beside its truth."""
-
-    def truth(name: str) -> Tensor:
-        return torch.cat([getattr(target, name) for target in targets])[match.person]
-
-    valid = torch.tensor([t.valid_3d for t in targets], device=match.picture.device)
-    layers = [
-        torch.full_like(t.depths[:, 0], LAYERS_UNKNOWN, dtype=torch.int64)
-        if t.depth_layers is None
-        else t.depth_layers
-        for t in targets
-    ]
-    return Pairs(
-        match.picture,
-        valid[match.picture],
-        QueryPeople(*(value[match.picture, match.query] for value in vars(people).values())),
-        truth('boxes_cxcywh_norm'),
-        truth('pose_axis_angle'),
-        truth('betas'),
-        truth('joints_camera_m'),
-        truth('joints_px'),
-        truth('joints_mask'),
-        truth('depths'),
-        truth('focal_px'),
-        torch.cat(layers)[match.person],
-    )
-
-
-def truth_pairs(targets: Sequence[Target]) -> Pairs | None:
-    """Return all people of pictures, each paired with itself; None where there is nobody."""
-    if not any(len(target) for target in targets):
-        return None
-    counts = torch.tensor([len(target) for target in targets])
-    picture = torch.arange(len(targets)).repeat_interleave(counts)
-    person = torch.arange(len(picture))
-    people = QueryPeople(
-        *(
-            torch.cat([getattr(target, name) for target in targets])[None]
-            for name in (
-                'heights_m',  # stands in for confidences, which the truth has none of
-                'boxes_cxcywh_norm',
-                'pose_axis_angle',
-                'betas',
-                'translation_m',
-                'joints_camera_m',
-                'joints_px',
-                'depths',
-            )
+    def where(self, mask: Bools) -> Pairs:
+        """Return the pairs of every layer where a mask (M,) of the host is true."""
+        if mask.all():
+            return self
+        kept = np.flatnonzero(mask)
+        rows = on_device(
+            (np.arange(self.layers)[:, None] * len(mask) + kept).ravel(), self.depths.device
         )
+        chosen: dict[str, Any] = {
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(
+            self,
+            picture=self.picture[mask],
+            valid_3d=self.valid_3d[mask],
+            predicted=self.predicted.each(lambda value: value[rows]),
+            **chosen,
+        )
+
+    def two_of_a_picture(self) -> tuple[Tensor, Tensor]:
+        """Return the rows (L·K,), (L·K,) of every two people of a picture, i before j."""
+        ends = np.flatnonzero(np.diff(self.picture, prepend=-1, append=-1))
+        firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for start, end in pairwise(ends):
+            i, j = np.triu_indices(int(end - start), 1)
+            firsts.append(start + i)
+            seconds.append(start + j)
+        both = np.stack([np.concatenate(firsts), np.concatenate(seconds)])
+        layers = np.arange(self.layers)[None, :, None] * len(self.picture)
+        first, second = on_device((both[:, None] + layers).reshape(2, -1), self.depths.device)
+        return first, second
+
+
+def pair(predicted: QueryPeople, truth: BatchTruth, match: Match) -> Pairs:
+    """Put matched queries (L·M, ...), layer after layer, beside their truth."""
+    person = on_device(match.person.ravel(), truth.device)
+    fields = (
+        'boxes_cxcywh_norm',
+        'pose_axis_angle',
+        'betas',
+        'joints_camera_m',
+        'joints_px',
+        'joints_mask',
+        'depths',
+        'focal_px',
+        'depth_layers',
     )
-    everybody = Match(torch.zeros_like(person), person, person)
-    valid = torch.tensor([target.valid_3d for target in targets])
-    return replace(pair(people, targets, everybody), picture=picture, valid_3d=valid[picture])
+    return Pairs(
+        len(match.person),
+        match.picture,
+        np.asarray(truth.valid_3d, bool)[match.picture],
+        predicted,
+        **{name: getattr(truth, name).index_select(0, person) for name in fields},
+    )
+
+
+def truth_pairs(truth: BatchTruth) -> Pairs:
+    """Return all people of pictures, each paired with itself."""
+    nothing = truth.depths[:, 0]  # stands in for what the truth has none of
+    itself = QueryPeople(
+        nothing,
+        truth.boxes_cxcywh_norm,
+        truth.pose_axis_angle,
+        truth.betas,
+        truth.joints_camera_m[:, 0],
+        truth.joints_camera_m,
+        truth.joints_px,
+        truth.depths,
+    )
+    everybody = np.arange(len(truth))[None]
+    return pair(itself, truth, Match(truth.picture, everybody, everybody))

@@ -26,8 +26,8 @@ from mahmr_model.checkpoint import (
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
-from mahmr_model.preprocess import pad_and_normalise
 from mahmr_model.weights import weights_folders
+from training.batches import DeviceBatch, from_pictures
 from training.config import RunConfig
 from training.criterion import Criterion, Losses, weighted_sum
 from training.crowdpose import CrowdPoseBody
@@ -58,14 +58,23 @@ class MeshRecipe:
         self._accelerator = accelerator
         self._criterion = Criterion(config.matched_losses, config.model.input_size)
 
-    def plan(self, batches: Sequence[NumberedBatch], epoch: int) -> list[BatchPlan]:
+    def prepare(self, batch: NumberedBatch) -> DeviceBatch:
+        """Put a batch on the device."""
+        return from_pictures(
+            batch.samples,
+            batch.indices,
+            self._config.model.pad_multiple,
+            self._accelerator.device,
+        )
+
+    def plan(self, batches: Sequence[DeviceBatch], epoch: int) -> list[BatchPlan]:
         """Count what the batches of a step hold, over all processes (`training.shares`)."""
         training = self._config.training
         shares = step_shares(
-            [batch.samples.targets for batch in batches],
+            [batch.truth for batch in batches],
             self._config.model.queries,
             self._config.denoising,
-            self._gathered,
+            self._gathered if self._accelerator.num_processes > 1 else None,
         )
         return [
             BatchPlan(
@@ -79,23 +88,22 @@ class MeshRecipe:
             for batch, share in zip(batches, shares, strict=True)
         ]
 
-    def losses(self, model: nn.Module, batch: NumberedBatch, plan: BatchPlan) -> Losses:
+    def losses(self, model: nn.Module, batch: DeviceBatch, plan: BatchPlan) -> Losses:
         """Return the batch's part of every loss of the step, by name."""
-        device, multiple = self._accelerator.device, self._config.model.pad_multiple
-        images = [
-            pad_and_normalise(image.to(device, non_blocking=True), multiple)
-            for image in batch.samples.images
-        ]
-        targets = [target.to(device) for target in batch.samples.targets]
-        output = model(images, targets, use_true_scale_map=plan.use_true_scale_map, draw=plan.draw)
-        return self._criterion(output, targets, plan.shares)[0]
+        output = model(
+            batch.images,
+            batch.truth,
+            use_true_scale_map=plan.use_true_scale_map,
+            draw=plan.draw,
+        )
+        return self._criterion(output, batch.truth, plan.shares)[0]
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum."""
         return weighted_sum(dict(losses), self._config.losses)
 
     def _gathered(self, counts: Tensor) -> Tensor:
-        gathered: Tensor = self._accelerator.gather(counts.to(self._accelerator.device))
+        gathered: Tensor = self._accelerator.gather(counts)
         return gathered
 
 

@@ -36,6 +36,10 @@ class NumberedBatch:
     samples: Batch
     indices: Sequence[int]
 
+    def pin_memory(self) -> NumberedBatch:
+        """Return the batch where a device can fetch it by itself; for PyTorch's loader."""
+        return NumberedBatch(self.samples.pin_memory(), self.indices)
+
 
 @dataclass(frozen=True)
 class StepOrder:
@@ -118,7 +122,7 @@ def _collate(numbered: Sequence[tuple[Item, int]]) -> NumberedBatch:
 
 
 def training_loader(
-    pictures: TrainingPictures, sampler: EpochSampler, workers: int
+    pictures: TrainingPictures, sampler: EpochSampler, workers: int, *, pin_memory: bool = False
 ) -> DataLoader[Any]:
     """Return a loader of batches in the sampler's order."""
     return DataLoader(
@@ -127,6 +131,7 @@ def training_loader(
         collate_fn=_collate,
         **worker_options(workers),
         persistent_workers=workers > 0,
+        pin_memory=pin_memory,
     )
 
 

@@ -20,13 +20,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mahmr_model.transfer import on_device
+from training.batch_truth import BatchTruth
 from training.denoising import DenoisingConfig
 from training.losses.losses import PAIR_LOSSES, PERSON_LOSSES
 from training.people import truth_pairs
-from training.target import Target
 
 Gather = Callable[[Tensor], Tensor]
 """From a tensor (A, K) of each process to those of all of them (P·A, K)."""
@@ -41,6 +43,8 @@ _COUNTED = (
     'most_people',
     *PAIR_LOSSES,
 )
+
+_KINDS = ('sum', *_COUNTED, *(f'{name}_dn' for name in PAIR_LOSSES))
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,25 @@ class Shares:
 
 
 def step_shares(
-    batches: Sequence[Sequence[Target]],
+    batches: Sequence[BatchTruth],
     queries: int,
     denoising: DenoisingConfig | None,
-    gather: Gather = lambda counts: counts,
+    gather: Gather | None = None,
 ) -> list[Shares]:
-    """Return the shares of each batch of this process in a step; every process calls this."""
-    own = torch.stack([_counts(targets, queries) for targets in batches])
-    all_counts = gather(own).cpu().double()
+    """
+    Return the shares of each batch of this process in a step; every process calls this.
+
+    `gather` is None where there is a single process. A step of a single batch is all of it: then
+    nothing is counted, and nothing waits for the device.
+    """
+    if gather is None and len(batches) == 1:
+        return [Shares(dict.fromkeys(_KINDS, 1.0), max(batches[0].people))]
+    own = torch.stack([_counts(truth, queries) for truth in batches])
+    all_counts = (own if gather is None else gather(own)).cpu().double()
     most_people = int(all_counts[:, _COUNTED.index('most_people')].max())
     groups = 0 if denoising is None else denoising.groups(most_people)
     every = _by_kind(all_counts, groups)
-    mine = _by_kind(own.double(), groups)
+    mine = _by_kind(own.cpu().double(), groups)
     parts = float(len(all_counts))
     return [
         Shares(
@@ -100,29 +111,24 @@ def _kind(name: str) -> str:
     return kinds[name]
 
 
-def _counts(targets: Sequence[Target], queries: int) -> Tensor:
-    people = [len(target) for target in targets]
-    presences = [target.scale_map[:, 0] > 0.5 for target in targets]
-    positive = [int(presence.sum()) for presence in presences]
-    complete = [target.detect_all_people for target in targets]
-    pairs = truth_pairs(targets)
-    values: list[int] = [
-        len(targets),
-        sum(people),
-        sum(len(target) for target in targets if target.valid_3d),
-        sum(
-            queries if everybody else min(count, queries)
-            for everybody, count in zip(complete, people, strict=True)
-        ),
-        sum(
-            len(presence) if everybody else count
-            for everybody, presence, count in zip(complete, presences, positive, strict=True)
-        ),
-        sum(positive),
-        max(people),
-        *(0 if pairs is None else loss.of(pairs).numel() for loss in PAIR_LOSSES.values()),
-    ]
-    return torch.tensor(values, dtype=torch.int64)
+def _counts(truth: BatchTruth, queries: int) -> Tensor:
+    """Return the amounts (K,) int64 that `_COUNTED` names, on the device of the truth."""
+    complete = np.asarray(truth.detect_all_people, bool)
+    people, cells = np.asarray(truth.people), np.asarray(truth.cells)
+    present = truth.scale_map[:, 0] > 0.5
+    incomplete = on_device(np.repeat(~complete, truth.cells), truth.device)
+    pairs = truth_pairs(truth)
+    values = {
+        'pictures': len(people),
+        'people': len(truth),
+        'people_3d': int(truth.person_valid_3d.sum()),
+        'queries': int(np.where(complete, queries, np.minimum(people, queries)).sum()),
+        'cells': int(cells[complete].sum()) + (present & incomplete).sum(),
+        'positive_cells': present.sum(),
+        'most_people': max(truth.people),
+        **{name: loss.of(pairs)[1][0] for name, loss in PAIR_LOSSES.items()},
+    }
+    return torch.stack([torch.as_tensor(values[name], device=truth.device) for name in _COUNTED])
 
 
 def _by_kind(counts: Tensor, groups: int) -> dict[str, Tensor]:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 from torch import nn, Tensor
 
 from mahmr_model.body.layer import BodyLayer
+from mahmr_model.decoder.query_decoder import DecoderOutput
 from mahmr_model.geometry.placement import Lens
-from mahmr_model.network import MAHMR
+from mahmr_model.network import LayerPrediction, MAHMR
+from mahmr_model.transfer import on_device
+from training.batch_truth import BatchTruth, packed
 from training.crowdpose import CrowdPoseBody
+from training.data.annotation import Ints
 from training.denoising import (
     denoising_queries,
     DenoisingConfig,
     DenoisingDraw,
     DenoisingQueries,
 )
-from training.people import query_people, QueryPeople
+from training.people import lenses_of, query_people, QueryPeople
 from training.target import Target
 
 POSE_AXIS_ANGLE = 24 * 3
@@ -26,16 +32,71 @@ POSE_AXIS_ANGLE = 24 * 3
 
 @dataclass(frozen=True)
 class TrainingOutput:
-    """What the losses read of a batch; lists have an entry a decoder layer."""
+    """
+    What the losses read of a batch of B pictures and L decoder layers.
 
-    learnt: list[QueryPeople]
-    denoising: list[QueryPeople]
-    """Empty without denoising queries."""
+    Rows are queries: first the learnt ones, B·Q, picture after picture, then those denoising
+    queries that are somebody of the truth.
+    """
+
+    rows: LayerPrediction
+    """(L, R, ...): every row before it is posed."""
+    picture: Ints
+    """(R,) whose row it is, on the host."""
+    lens: Lens
+    body: nn.Module
+    input_size: int
     queries: DenoisingQueries | None
+    denoising_logits: Tensor | None
+    """(L, B, D) confidences of all denoising queries before the sigmoid."""
     scale_logits: Tensor | None
     """(N, 2) the scale map of the packed cells before the sigmoid, or None in plain mode."""
     fov_rad: Tensor | None
     """(B,), or None without camera branch."""
+
+    @property
+    def learnt(self) -> list[QueryPeople]:
+        """(L,) of (B, Q, ...): every learnt query as a person; each access poses them anew."""
+        people = self.posed(self.learnt_rows)
+        pictures = len(self.lens.focal_xy_px)
+        whole = people.each(lambda v: v.unflatten(0, (self.layers, pictures, -1)))
+        return [whole.each(partial(torch.select, dim=0, index=i)) for i in range(self.layers)]
+
+    @property
+    def layers(self) -> int:
+        """L."""
+        return len(self.rows.confidence_logits)
+
+    @property
+    def learnt_rows(self) -> Ints:
+        """(L, B·Q) the rows of learnt queries."""
+        return np.tile(np.arange(len(self.picture) - self._positives), (self.layers, 1))
+
+    @property
+    def denoising_rows(self) -> Ints:
+        """(L, M) the rows of denoising queries that are somebody, as in `queries.match`."""
+        first = len(self.picture) - self._positives
+        return np.tile(np.arange(first, len(self.picture)), (self.layers, 1))
+
+    @property
+    def _positives(self) -> int:
+        return 0 if self.queries is None else len(self.queries.match.picture)
+
+    def posed(self, rows: Ints) -> QueryPeople:
+        """Pose chosen rows (L, M) of each layer in one go: (L·M, ...), layer after layer."""
+        first = np.arange(self.layers)[:, None] * len(self.picture)
+        flat, picture = on_device(
+            np.stack([(rows + first).ravel(), self.picture[rows].ravel()]), self.device
+        )
+        chosen = LayerPrediction(
+            *(value.flatten(0, 1).index_select(0, flat) for value in vars(self.rows).values())
+        )
+        return query_people(chosen, self.body, lenses_of(self.lens, picture), self.input_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers are."""
+        return self.lens.focal_xy_px.device
 
 
 class TrainingModel(nn.Module):
@@ -59,7 +120,7 @@ class TrainingModel(nn.Module):
     def forward(
         self,
         images: Sequence[Tensor],
-        targets: Sequence[Target],
+        targets: Sequence[Target] | BatchTruth,
         *,
         use_true_scale_map: bool = False,
         draw: DenoisingDraw | None = None,
@@ -70,16 +131,15 @@ class TrainingModel(nn.Module):
         `use_true_scale_map` chooses the tokens by the truth instead of the predicted map;
         `draw` makes the denoising queries those of a larger step.
         """
-        network = self.network
-        true_map = torch.cat([t.scale_map for t in targets]) if use_true_scale_map else None
-        coarse, tokens = network.encode(images, true_map)
+        network, truth = self.network, packed(targets)
+        coarse, tokens = network.encode(images, truth.scale_map if use_true_scale_map else None)
         fov_rad = network.camera_branch(tokens)
         memory, memory_position = network.memory(tokens)
         content, box_logits = network.learnt_queries(len(images))
 
         queries = None
         if self.denoising is not None and self.training:
-            queries = denoising_queries(targets, self.dn_enc, self.denoising, draw)
+            queries = denoising_queries(truth, self.dn_enc, self.denoising, draw)
         mask, first_learnt = None, 0
         if queries is not None:
             first_learnt = queries.content.shape[1]
@@ -89,17 +149,51 @@ class TrainingModel(nn.Module):
         decoded = network.decode(
             content, box_logits, memory, memory_position, tokens.lengths, mask
         )
-        lens = Lens.assumed(
-            [target.size_hw for target in targets], network.config.input_size, fov_rad
-        ).to(memory.device)
-        layers = [
-            query_people(layer, self.body, lens, network.config.input_size)
-            for layer in network.heads(decoded, all_layers=True)
-        ]
+        sizes, size = truth.sizes_hw, network.config.input_size
+        rows, picture = _rows(len(images), first_learnt, content.shape[1], queries)
+        chosen = on_device(rows, memory.device)
         return TrainingOutput(
-            [people.part(slice(first_learnt, None)) for people in layers],
-            [people.part(slice(first_learnt)) for people in layers] if queries else [],
+            _stacked(network.heads(_chosen(decoded, chosen), all_layers=True)),
+            picture,
+            Lens.assumed(sizes, size, fov_rad).to(memory.device),
+            self.body,
+            size,
             queries,
+            self._denoising_logits(decoded, first_learnt) if queries is not None else None,
             None if coarse is None else coarse.scale_logits,
             fov_rad,
         )
+
+    def _denoising_logits(self, decoded: DecoderOutput, count: int) -> Tensor:
+        hidden = torch.stack([hidden[:, :count] for hidden in decoded.hidden])
+        logits: Tensor = self.network.conf_head(hidden)[..., 0].float()
+        return logits
+
+
+def _rows(
+    pictures: int, first_learnt: int, count: int, queries: DenoisingQueries | None
+) -> tuple[Ints, Ints]:
+    """Return which of the B·(D + Q) queries are rows of the output, and their pictures."""
+    numbers = np.arange(pictures)[:, None] * count + np.arange(first_learnt, count)
+    rows, picture = numbers.ravel(), np.repeat(np.arange(pictures), count - first_learnt)
+    if queries is None:
+        return rows, picture
+    match = queries.match
+    positives = match.picture * count + match.query[0]
+    return np.concatenate([rows, positives]), np.concatenate([picture, match.picture])
+
+
+def _chosen(decoded: DecoderOutput, rows: Tensor) -> DecoderOutput:
+    """Return some of the queries (B, Q, ...) of every layer, as rows (R, ...)."""
+    return DecoderOutput(
+        *(
+            [value.flatten(0, 1).index_select(0, rows) for value in layers]
+            for layers in (decoded.hidden, decoded.boxes_cxcywh_norm)
+        )
+    )
+
+
+def _stacked(layers: list[LayerPrediction]) -> LayerPrediction:
+    """Return what L layers say of rows (R, ...) in one: (L, R, ...)."""
+    names = vars(layers[0])
+    return LayerPrediction(*(torch.stack([getattr(p, name) for p in layers]) for name in names))

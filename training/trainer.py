@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 import itertools
 import logging
-import math
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +19,8 @@ from mahmr_model.errors import UserError
 from training.checkpoints import CHECKPOINTS, load_checkpoint, Progress, save_checkpoint
 from training.config import TrainingConfig
 from training.data.dataset import SkipCounter
+from training.finite import FiniteCheck
+from training.pace import Pace, PacedSchedule
 from training.sampling import (
     EpochSampler,
     NumberedBatch,
@@ -37,10 +38,13 @@ ENCODER = 'encoder'
 class Recipe(Protocol):
     """What is learnt: how a step's batches become losses."""
 
-    def plan(self, batches: Sequence[NumberedBatch], epoch: int) -> Sequence[Any]:
+    def prepare(self, batch: NumberedBatch) -> Any:
+        """Bring a batch to where it is learnt from; the others below get what this returns."""
+
+    def plan(self, batches: Sequence[Any], epoch: int) -> Sequence[Any]:
         """Return what each batch needs to know of the whole step; all processes call it."""
 
-    def losses(self, model: nn.Module, batch: NumberedBatch, plan: Any) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: Any, plan: Any) -> dict[str, Tensor]:
         """Return the losses of a batch by name; their average over batches is the step's."""
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -54,7 +58,9 @@ more for the last epoch where a run goes on from its end.
 """
 
 
-def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+def make_optimiser(
+    model: nn.Module, config: TrainingConfig, device: torch.device
+) -> torch.optim.AdamW:
     """Return AdamW with two groups: the encoder's parameters, and all others."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     groups = [
@@ -68,16 +74,9 @@ def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
         },
     ]
     return torch.optim.AdamW(
-        [group for group in groups if group['params']], weight_decay=config.weight_decay
-    )
-
-
-def cosine_to_zero(
-    optimiser: torch.optim.Optimizer, steps: int
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return the schedule that falls from each group's rate to 0 over all steps."""
-    return torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: (1 + math.cos(math.pi * min(step, steps) / steps)) / 2
+        [group for group in groups if group['params']],
+        weight_decay=config.weight_decay,
+        fused=device.type == 'cuda',
     )
 
 
@@ -114,9 +113,13 @@ class Trainer:
             config.seed,
         )
         self._sampler = EpochSampler(self._order, accelerator.process_index)
-        self._loader = training_loader(pictures, self._sampler, workers)
-        optimiser = make_optimiser(model, config)
-        self._schedule = cosine_to_zero(optimiser, config.epochs * self._order.steps)
+        on_cuda = accelerator.device.type == 'cuda'
+        self._loader = training_loader(pictures, self._sampler, workers, pin_memory=on_cuda)
+        model.to(accelerator.device)
+        optimiser = make_optimiser(model, config, accelerator.device)
+        pace = Pace(config.epochs * self._order.steps, config.warmup_steps, config.minutes)
+        self._schedule = PacedSchedule(optimiser, pace, accelerator)
+        self._finite = FiniteCheck()
         self._model, self._optimiser = accelerator.prepare(model, optimiser)
         # Not prepared: Accelerate would move it on once for each process.
         accelerator.register_for_checkpointing(self._schedule)
@@ -142,7 +145,9 @@ class Trainer:
 
     def run(self, writer: SummaryWriter | None = None) -> None:
         """
-        Train to the last epoch; `writer` is TensorBoard's, in the main process alone.
+        Train to the last epoch, or until the time is over.
+
+        `writer` is TensorBoard's, in the main process alone.
 
         Raises UserError where a loss is not finite.
         """
@@ -151,9 +156,12 @@ class Trainer:
             # Whatever stopped the run may have done so between checkpoint and evaluation.
             self._after_epoch(self.progress.epoch - 1, self.progress.total_steps)
         for epoch in range(self.progress.epoch, self._config.epochs):
+            if self._schedule.is_over:
+                return
             self._run_epoch(epoch)
-            self.progress = Progress(epoch + 1, 0, self.progress.total_steps)
-            save_checkpoint(self._accelerator, self.checkpoints, self.progress)
+            if self.progress.step == self._order.steps:
+                self.progress = Progress(epoch + 1, 0, self.progress.total_steps)
+            self._save()
             self._after_epoch(epoch, self.progress.total_steps)
 
     def _run_epoch(self, epoch: int) -> None:
@@ -169,27 +177,37 @@ class Trainer:
             disable=None if self._accelerator.is_main_process else True,
         )
         self._model.train()
+        self._schedule.start_clock()
         for step in progress_bar:
             losses = self._step(list(itertools.islice(batches, self._config.accumulation)), epoch)
             self.progress = Progress(epoch, step + 1, self.progress.total_steps + 1)
             if self.progress.total_steps % self._config.log_every == 0:
                 self._log(losses, progress_bar)
+            if self._schedule.is_over:
+                break
             if self._checkpoint_is_due():
-                save_checkpoint(self._accelerator, self.checkpoints, self.progress)
+                self._save()
+
+    def _save(self) -> None:
+        self._finite.look()  # a checkpoint is only written of sound weights
+        save_checkpoint(self._accelerator, self.checkpoints, self.progress)
 
     def _step(self, batches: Sequence[NumberedBatch], epoch: int) -> dict[str, Tensor]:
         """Make one step of the optimiser; returns this process's average losses."""
         for batch in batches:
-            self._skips.add(batch.samples)
-        plans = self._recipe.plan(batches, epoch)
+            self._skips.add(batch.samples.skipped)
+        prepared = [self._recipe.prepare(batch) for batch in batches]
+        plans = self._recipe.plan(prepared, epoch)
+        self._finite.look()
         sums: dict[str, Tensor] = {}
-        for turn, (batch, plan) in enumerate(zip(batches, plans, strict=True)):
+        for turn, (batch, plan) in enumerate(zip(prepared, plans, strict=True)):
             last = turn == len(batches) - 1
             alone = nullcontext() if last else self._accelerator.no_sync(self._model)
             with alone:
                 losses = self._recipe.losses(self._model, batch, plan)
                 total = self._recipe.total(losses) / len(batches)
-                self._refuse_unless_finite(total, losses, batch)
+                names = batches[turn].samples.names
+                self._finite.watch(self.progress.total_steps + 1, total, losses, names)
                 self._accelerator.backward(total)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
@@ -199,19 +217,6 @@ class Trainer:
         if not self._accelerator.optimizer_step_was_skipped:
             self._schedule.step()
         return sums
-
-    def _refuse_unless_finite(
-        self, total: Tensor, losses: Mapping[str, Tensor], batch: NumberedBatch
-    ) -> None:
-        if bool(total.isfinite()):
-            return
-        names = [name for name, value in losses.items() if not bool(value.isfinite())]
-        pictures = [str(source.picture) for source in batch.samples.sources]
-        raise UserError(
-            f'Step {self.progress.total_steps + 1}: the loss is not finite ('
-            f'{", ".join(names) or "their sum"}) on the pictures {", ".join(pictures)}; look at '
-            'their annotations, or lower training.learning_rate; the last checkpoint is as it was.'
-        )
 
     def _checkpoint_is_due(self) -> bool:
         every, step = self._config.checkpoint_every, self.progress.step
@@ -231,7 +236,7 @@ class Trainer:
         self._writer.add_scalar('loss/total', total, step)
         for name, value in values.items():
             self._writer.add_scalar(f'loss/{name}', value, step)
-        for group, rate in enumerate(self._schedule.get_last_lr()):
+        for group, rate in enumerate(self._schedule.rates()):
             self._writer.add_scalar(f'learning_rate/{group}', rate, step)
 
     def _mean(self, values: Tensor) -> Tensor:

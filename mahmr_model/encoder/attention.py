@@ -7,9 +7,12 @@ from functools import cache, lru_cache
 import logging
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
+
+from mahmr_model.transfer import on_device
 
 logger = logging.getLogger(__name__)
 
@@ -155,10 +158,7 @@ def efficient_attention(
 @lru_cache(maxsize=256)
 def _sequence_starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # or training could not use it later
-        starts = torch.tensor((0, *lengths), dtype=torch.int64).cumsum(0).int()
-        if device.type != 'cuda':
-            return starts.to(device)
-        return starts.pin_memory().to(device, non_blocking=True)
+        return on_device(np.cumsum((0, *lengths), dtype=np.int32), device)
 
 
 @cache

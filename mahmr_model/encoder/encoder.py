@@ -20,7 +20,6 @@ from mahmr_model.encoder.cells import Cells, morton_codes, select_levels, Select
 from mahmr_model.encoder.tokens import (
     centres,
     interleaving,
-    on_device,
     prepend,
     spread,
     Tokens,
@@ -28,6 +27,7 @@ from mahmr_model.encoder.tokens import (
 )
 from mahmr_model.encoder.vit import NORM_EPS, VisionTransformer
 from mahmr_model.mlp import MLP
+from mahmr_model.transfer import on_device
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from mahmr_model.transfer import on_device
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,6 @@ def interleaving(counts: Sequence[Sequence[int]], device: torch.device) -> Tenso
 def spread(rows: Tensor, places: Tensor) -> Tensor:
     """Put row i of (T, ...) at places[i], a permutation of all; its gradient gathers."""
     return torch.empty_like(rows).index_copy_(0, places, rows)
-
-
-def on_device(numbers: npt.NDArray[np.int64], device: torch.device) -> Tensor:
-    """Return numbers of the host on a device, without waiting for what the device is doing."""
-    values = torch.from_numpy(numbers)
-    return values.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else values
 
 
 def _first_and_rest(lengths: Sequence[int], device: torch.device) -> Tensor:

@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from mahmr_model.transfer import on_device
+
 DEPTH_EPS = 1e-6
 DEFAULT_FOV_RAD = math.pi / 3
 """Angle over S of the camera that is assumed when there is neither a branch nor a known one."""
@@ -35,8 +37,9 @@ class Lens:
         sizes_hw: (H', W') of each resized picture; fov_rad (B,): the estimated vertical angles,
         or None for 60° over S. The principal point is the middle.
         """
-        device = None if fov_rad is None else fov_rad.device
-        sizes = torch.tensor(sizes_hw, dtype=torch.float32, device=device)
+        sizes = torch.tensor(sizes_hw, dtype=torch.float32)
+        if fov_rad is not None:
+            sizes = on_device(sizes.numpy(), fov_rad.device)
         if fov_rad is None:
             focal = torch.full_like(sizes[:, 0], assumed_focal_px(input_size))
         else:

@@ -75,6 +75,9 @@ class Squares:
     def __init__(self) -> None:
         self.curve: list[float] = []
 
+    def prepare(self, batch):
+        return batch
+
     def plan(self, batches, epoch):
         return [None] * len(batches)
 

@@ -37,7 +37,7 @@ def step(
     """Return losses and gradients of a step of several batches."""
     model = tiny_model(config).train()
     recipe = MeshRecipe(config, Accelerator(cpu=True))
-    batches = [batch(indices) for indices in parts]
+    batches = [recipe.prepare(batch(indices)) for indices in parts]
     sums: dict[str, torch.Tensor] = {}
     for one, plan in zip(batches, recipe.plan(batches, 0), strict=True):
         losses = recipe.losses(model, one, plan)
@@ -78,7 +78,7 @@ def test_broken_weights_give_losses_that_are_not_finite() -> None:
     torch.nn.init.constant_(model.network.conf_head.weight, float('nan'))
     torch.nn.init.constant_(model.network.cam_head.layers[-1].weight, float('nan'))
     recipe = MeshRecipe(config, Accelerator(cpu=True))
-    one = batch([0, 1])
+    one = recipe.prepare(batch([0, 1]))
     losses = recipe.losses(model, one, recipe.plan([one], 0)[0])
     assert not losses['confs'].isfinite()
     assert not losses['j2ds'].isfinite()
@@ -87,7 +87,7 @@ def test_broken_weights_give_losses_that_are_not_finite() -> None:
 def test_a_single_batch_is_the_published_step() -> None:
     """Its shares are 1, whatever it holds."""
     recipe = MeshRecipe(run_config(), Accelerator(cpu=True))
-    plan = recipe.plan([batch([1, 3])], 0)[0]
+    plan = recipe.plan([recipe.prepare(batch([1, 3]))], 0)[0]
     assert set(plan.shares.by_kind.values()) == {1.0}
 
 
@@ -99,9 +99,13 @@ def test_many_denoising_queries_are_split_among_groups() -> None:
 
 def test_noise_belongs_to_seed_epoch_and_picture() -> None:
     recipe = MeshRecipe(run_config(), Accelerator(cpu=True))
-    first = recipe.plan([batch([1, 3])], 0)[0].draw.seeds
-    assert recipe.plan([batch([3, 2])], 0)[0].draw.seeds[0] == first[1]
-    assert recipe.plan([batch([1, 3])], 1)[0].draw.seeds[0] != first[0]
+    first = seeds(recipe, [1, 3], 0)
+    assert seeds(recipe, [3, 2], 0)[0] == first[1]
+    assert seeds(recipe, [1, 3], 1)[0] != first[0]
+
+
+def seeds(recipe: MeshRecipe, indices: Sequence[int], epoch: int) -> Sequence[int]:
+    return recipe.plan([recipe.prepare(batch(indices))], epoch)[0].draw.seeds
 
 
 def test_stage_goes_on_from_its_own_weights(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ The way from a dataset's name to batches.
     for epoch in range(epochs):
         data.set_epoch(epoch)
         for batch in loader:
-            skips.add(batch)
+            skips.add(batch.skipped)
 
 A sample follows from (seed, epoch, dataset, its number) alone, whatever the workers. Workers that
 outlive an epoch have to be told the next one by `set_epoch` in their own process. A picture on
@@ -87,6 +87,15 @@ class Batch(NamedTuple):
     sources: list[Source]
     skipped: list[str]
     """Why pictures were skipped, each reason beginning with the path."""
+
+    @property
+    def names(self) -> list[str]:
+        """What to call the samples in messages."""
+        return [str(source.picture) for source in self.sources]
+
+    def pin_memory(self) -> Batch:
+        """Return the batch with its pictures where a device can fetch them by itself."""
+        return self._replace(images=[image.pin_memory() for image in self.images])
 
 
 class PictureDataset(Dataset[Item]):
@@ -248,9 +257,9 @@ class SkipCounter:
         self._limit = limit
         self.reasons: list[str] = []
 
-    def add(self, batch: Batch) -> None:
+    def add(self, skipped: Sequence[str]) -> None:
         """Take a batch's skips; raises UserError when there are more than the limit."""
-        for reason in dict.fromkeys(batch.skipped):
+        for reason in dict.fromkeys(skipped):
             if reason in self.reasons:
                 continue
             self.reasons.append(reason)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
-from training.people import LAYERS_UNKNOWN, Pairs
+from mahmr_model.transfer import on_device
+from training.batch_truth import LAYERS_UNKNOWN
+from training.people import Pairs
 
 LAYER_GAP_M = 0.3
 """Where sorted depths are this far apart a new layer begins."""
@@ -20,39 +23,53 @@ def inverse_depth(pairs: Pairs) -> Tensor:
     return (1 / depth - 1 / pairs.depths[:, 0]).abs()
 
 
-def relative_metric(pairs: Pairs) -> Tensor:
-    """Return log(1 + |Δz_pred − Δz_true|) of each two people near each other (MA-HMR)."""
-    predicted, true = _differences(pairs, pairs.predicted.depths[:, 0], pairs.depths[:, 0])
-    near = true.abs() <= NEAR_M
-    return (1 + (predicted - true)[near].abs()).log()
-
-
-def relative_order(pairs: Pairs) -> Tensor:
+def relative_metric(pairs: Pairs) -> tuple[Tensor, Tensor]:
     """
-    Return, of each two people, |Δz| within a layer and softplus against the wrong order.
+    Return log(1 + |Δz_pred − Δz_true|) of each two people of a picture (MA-HMR).
 
-    People without a layer are left out.
+    And which of them count: those near each other.
+    """
+    i, j = pairs.two_of_a_picture()
+    predicted, true = (
+        depths[i] - depths[j] for depths in (pairs.predicted.depths[:, 0], pairs.depths[:, 0])
+    )
+    return (1 + (predicted - true).abs()).log(), true.abs() <= NEAR_M
+
+
+def relative_order(pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """
+    Return, of each two people of a picture, |Δz| within a layer and softplus against wrong order.
+
+    And which of them count: those where both have a layer.
     """
     layers = _layers(pairs)
-    pairs, layers = pairs.where(layers >= 0), layers[layers >= 0]
-    predicted, order = _differences(pairs, pairs.predicted.depths[:, 0], layers)
-    return torch.where(order == 0, predicted.abs(), functional.softplus(-predicted * order.sign()))
-
-
-def _differences(pairs: Pairs, *values: Tensor) -> list[Tensor]:
-    """Return value_i − value_j of every two people of one picture, i before j."""
-    same = pairs.picture[:, None] == pairs.picture[None, :]
-    i, j = same.triu(diagonal=1).nonzero(as_tuple=True)
-    return [value[i] - value[j] for value in values]
+    i, j = pairs.two_of_a_picture()
+    order = layers[i] - layers[j]
+    predicted = pairs.predicted.depths[i, 0] - pairs.predicted.depths[j, 0]
+    values = torch.where(
+        order == 0, predicted.abs(), functional.softplus(-predicted * order.sign())
+    )
+    return values, (layers[i] >= 0) & (layers[j] >= 0)
 
 
 def _layers(pairs: Pairs) -> Tensor:
     """Return the depth layer of each person: given, or cut where sorted depths gap, or -1."""
-    layers = pairs.depth_layers.clamp(min=-1)
-    cut = (pairs.depth_layers == LAYERS_UNKNOWN) & pairs.valid_3d
-    for picture in pairs.picture[cut].unique():
-        mine = (pairs.picture == picture).nonzero()[:, 0]
-        depths, order = pairs.depths[mine, 0].sort()
-        steps = depths.diff(prepend=depths[:1]) >= LAYER_GAP_M
-        layers[mine[order]] = steps.long().cumsum(0)
-    return layers
+    given = pairs.depth_layers.clamp(min=-1)
+    count = pairs.picture.max(initial=0) + 1
+    pictures = np.arange(pairs.layers)[:, None] * count + pairs.picture
+    picture = on_device(pictures.ravel(), given.device)
+    depths, order = pairs.depths[:, 0].sort(stable=True)
+    picture, by_picture = picture[order].sort(stable=True)
+    order, depths = order[by_picture], depths[by_picture]
+    # Layers are only compared within a picture, so they may go on counting from one to the next.
+    steps = (depths.diff(prepend=depths[:1]) >= LAYER_GAP_M).long().cumsum(0)
+    cut = torch.empty_like(steps).index_copy_(0, order, steps - _first_of_each(steps, picture))
+    valid = on_device(np.tile(pairs.valid_3d, pairs.layers).astype(np.int64), given.device) > 0
+    return torch.where((pairs.depth_layers == LAYERS_UNKNOWN) & valid, cut, given)
+
+
+def _first_of_each(values: Tensor, group: Tensor) -> Tensor:
+    """Return of each row the value of the first row of its group; groups are consecutive."""
+    rows = torch.arange(len(values), device=values.device)
+    starts = torch.where(group.diff(prepend=group[:1] - 1) != 0, rows, 0).cummax(0).values
+    return values[starts]

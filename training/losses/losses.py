@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
+from mahmr_model.transfer import on_device
+from training.batch_truth import BatchTruth
 from training.losses.boxes import corners, generalised_iou
 from training.losses.depth import inverse_depth, relative_metric, relative_order
-from training.people import Match, Pairs, QueryPeople
-from training.target import Target
+from training.people import Match, Pairs
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 SHAPE_WEIGHTS = (2.56, 1.28, 0.64, 0.64, 0.32, 0.32, 0.32, 0.32, 0.32, 0.32, 10.0)
@@ -44,8 +47,7 @@ def poses(pairs: Pairs, input_size: int) -> Tensor:
 def betas(pairs: Pairs, input_size: int) -> Tensor:
     """Return the mean weighted L1 distance of each person's shape."""
     difference = (pairs.predicted.betas - pairs.betas).abs()
-    weights = difference.new_tensor(SHAPE_WEIGHTS[: difference.shape[1]])
-    return (difference * weights).mean(-1)
+    return (difference * _shape_weights(difference.shape[1], difference.device)).mean(-1)
 
 
 def j3ds(pairs: Pairs, input_size: int) -> Tensor:
@@ -92,12 +94,15 @@ PERSON_LOSSES = {
 class PairLoss:
     """A loss on every two people of a picture; its mean over the batch."""
 
-    values: Callable[[Pairs], Tensor]
+    values: Callable[[Pairs], tuple[Tensor, Tensor]]
+    """The value (L·K,) of every two people, and which of them count."""
     needs_3d: bool
 
-    def of(self, pairs: Pairs) -> Tensor:
-        """Return its value for each pair of people that it counts."""
-        return self.values(pairs.where(pairs.valid_3d) if self.needs_3d else pairs)
+    def of(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the sum (L,) over those that count in each layer, and their number (L,)."""
+        chosen = pairs.where(pairs.valid_3d) if self.needs_3d else pairs
+        values, counted = (x.view(pairs.layers, -1) for x in self.values(chosen))
+        return torch.where(counted, values, 0).sum(1), counted.sum(1)
 
 
 PAIR_LOSSES = {
@@ -115,49 +120,52 @@ def confidence(logits: Tensor, labels: Tensor) -> Tensor:
     return alpha * (1 - right) ** FOCAL_GAMMA * cross_entropy
 
 
-def confs(people: QueryPeople, targets: Sequence[Target], match: Match) -> Tensor:
+def confs(logits: Tensor, truth: BatchTruth, match: Match) -> Tensor:
     """
-    Return the mean confidence loss.
+    Return the mean confidence loss (L,) of the queries (L, B, Q) of L layers.
 
     It counts all queries of pictures in which everybody is labelled, and only the matched ones of
     others, where a query that found somebody without a label is not wrong.
     """
-    labels = torch.zeros_like(people.confidence_logits)
-    labels[match.picture, match.query] = 1
-    complete = torch.tensor([t.detect_all_people for t in targets], device=labels.device)
+    labels = torch.zeros_like(logits)
+    rows = np.arange(len(logits))[:, None] * logits[0].numel()
+    rows = rows + match.picture * logits.shape[2] + match.query
+    labels.view(-1).index_fill_(0, on_device(rows.ravel(), logits.device), 1)
+    losses = confidence(logits, labels)
+    if all(truth.detect_all_people):
+        return losses.mean((1, 2))
+    complete = on_device(np.asarray(truth.detect_all_people, np.int64), logits.device) > 0
     counted = complete[:, None] | labels.bool()
-    return _mean(confidence(people.confidence_logits, labels)[counted])
+    return torch.where(counted, losses, 0).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
 
 
-def map_losses(scale_logits: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+def map_losses(scale_logits: Tensor, truth: BatchTruth) -> dict[str, Tensor]:
     """
     Return `map_confs` and `map_scales` of the scale map (N, 2) before the sigmoid.
 
     Presence counts in all cells of pictures in which everybody is labelled, and in those of
     people of others; sizes count where people are.
     """
-    true = torch.cat([target.scale_map for target in targets])
-    labels = true[:, 0]
+    labels = truth.scale_map[:, 0]
     present = labels > 0.5
-    complete = torch.cat(
-        [torch.full_like(t.scale_map[:, 0], t.detect_all_people).bool() for t in targets]
-    )
-    sizes = (scale_logits[:, 1].float().sigmoid() - true[:, 1]).abs()[present].sum()
+    complete = np.repeat(np.asarray(truth.detect_all_people, np.int64), truth.cells)
+    counted = (on_device(complete, labels.device) > 0) | present
+    sizes = (scale_logits[:, 1].float().sigmoid() - truth.scale_map[:, 1]).abs()
+    presence = confidence(scale_logits[:, 0].float(), labels)
     return {
-        'map_confs': _mean(confidence(scale_logits[:, 0].float(), labels)[complete | present]),
-        'map_scales': sizes / present.sum().clamp(min=1),
+        'map_confs': torch.where(counted, presence, 0).sum() / counted.sum().clamp(min=1),
+        'map_scales': torch.where(present, sizes, 0).sum() / present.sum().clamp(min=1),
     }
 
 
-def fov(fov_rad: Tensor, targets: Sequence[Target]) -> Tensor:
+def fov(fov_rad: Tensor, truth: BatchTruth) -> Tensor:
     """
     Return the weighted squared error of the vertical field of view (B,), summed over pictures.
 
     Summed, as published: its weight grows with the batch.
     """
-    focal = torch.stack([target.focal_px[0] for target in targets])
-    heights = focal.new_tensor([target.size_hw[0] for target in targets])
-    true = 2 * (heights / (2 * focal)).atan()
+    sizes = on_device(np.asarray(truth.sizes_hw, np.int64), fov_rad.device)
+    true = 2 * (sizes[:, 0] / (2 * truth.picture_focal_px)).atan()
     weights = torch.where(fov_rad > true, FOV_TOO_LARGE, 1.0)
     return (weights * (fov_rad - true) ** 2).sum()
 
@@ -166,7 +174,7 @@ def matched_losses(
     pairs: Pairs, names: Sequence[str], counts: PeopleCounts, input_size: int, groups: int = 1
 ) -> dict[str, Tensor]:
     """
-    Return the named losses on matched people.
+    Return the named losses (L,) on matched people of L layers.
 
     Sums over people are divided by how many people of the whole batch have the label, times the
     denoising groups in which each of them occurs.
@@ -177,9 +185,11 @@ def matched_losses(
         if name in PERSON_LOSSES:
             loss = PERSON_LOSSES[name]
             people, count = (with_3d, counts.with_3d) if loss.needs_3d else (pairs, counts.all)
-            losses[name] = loss.value(people, input_size).sum() / (count * groups)
+            values = loss.value(people, input_size).view(pairs.layers, -1)
+            losses[name] = values.sum(1) / (count * groups)
         elif name in PAIR_LOSSES:
-            losses[name] = _mean(PAIR_LOSSES[name].of(pairs))
+            total, number = PAIR_LOSSES[name].of(pairs)
+            losses[name] = total / number.clamp(min=1)
     return losses
 
 
@@ -191,6 +201,8 @@ class PeopleCounts:
     with_3d: int
 
 
-def _mean(values: Tensor) -> Tensor:
-    """Return the mean, or 0 (that still has a gradient path) of nothing."""
-    return values.sum() / max(values.numel(), 1)
+@cache
+def _shape_weights(count: int, device: torch.device) -> Tensor:
+    """Return the weights (count,) of shape parameters, put on a device once."""
+    with torch.inference_mode(False):
+        return torch.tensor(SHAPE_WEIGHTS[:count], device=device)

@@ -282,11 +282,11 @@ def test_broken_pictures_and_annotations_are_skipped_and_counted(
     batch = collate([trained[i] for i in range(5)])
     assert [source.picture.name[-5] for source in batch.sources] == ['3', '3', '3', '3', '4']
     counter = SkipCounter(limit=3)
-    counter.add(batch)
-    counter.add(batch)
+    counter.add(batch.skipped)
+    counter.add(batch.skipped)
     assert caplog.text.count('skipped ') == len(counter.reasons) == 3
     with pytest.raises(UserError, match='At most 2 pictures'):
-        SkipCounter(limit=2).add(batch)
+        SkipCounter(limit=2).add(batch.skipped)
 
 
 def test_panoptic_pictures_that_cannot_be_measured_are_skipped(

@@ -1,0 +1,63 @@
+"""A batch on the device: normalised pictures and packed truth, whatever it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mahmr_model.preprocess import normalise
+from training.batch_truth import BatchTruth, packed
+from training.data.dataset import Batch
+
+
+@dataclass(frozen=True)
+class DeviceBatch:
+    """B pictures and their truth, as the network and the losses want them."""
+
+    images: list[Tensor]
+    """(B,) of float32 (3, H, W), padded and normalised: views of one tensor."""
+    truth: BatchTruth
+    indices: Sequence[int]
+    """(B,) the places of the samples in the data set."""
+
+    def tensors(self) -> list[Tensor]:
+        """Return everything on the device."""
+        truth = [value for value in vars(self.truth).values() if isinstance(value, Tensor)]
+        return [*self.images[:1], *truth]
+
+
+def from_pictures(
+    batch: Batch, indices: Sequence[int], multiple: int, device: torch.device
+) -> DeviceBatch:
+    """Put samples of data sets on the device; their sides are padded to a multiple."""
+    sizes = [(image.shape[0], image.shape[1]) for image in batch.images]
+    height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
+    canvas = torch.zeros(len(sizes), height, width, 3, dtype=torch.uint8, device=device)
+    for place, image in zip(canvas, batch.images, strict=True):
+        place[: image.shape[0], : image.shape[1]].copy_(image, non_blocking=True)
+    truth = packed(batch.targets)
+    if device.type == 'cuda':
+        truth = truth.pin_memory()
+    return DeviceBatch(
+        padded_views(canvas, sizes, multiple),
+        truth.to(device),
+        indices,
+    )
+
+
+def padded_views(
+    canvas: Tensor, sizes_hw: Sequence[tuple[int, int]], multiple: int
+) -> list[Tensor]:
+    """
+    Return pictures (3, H, W) of a canvas (B, height, width, 3) of 8 bits, padded and normalised.
+
+    Each begins at the canvas's upper left corner, and what of the canvas is not its own is black.
+    """
+    normalised = normalise(canvas, multiple)
+    return [
+        image[:, : height + -height % multiple, : width + -width % multiple]
+        for image, (height, width) in zip(normalised, sizes_hw, strict=True)
+    ]

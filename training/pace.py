@@ -1,0 +1,91 @@
+"""How far a run is, by steps or by the clock, and the learning rate that follows from it."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+import torch
+
+MEASURED_EVERY = 20
+"""Steps between two looks at the clock; between them time is taken to go on as it did."""
+
+
+class Pace:
+    """
+    The share of a run that is done, whichever of steps and time is nearer to its end.
+
+    Called with a step it gives the factor of the learning rate: linear warm-up, then cosine to 0
+    over the whole run. Everything in it goes into a checkpoint along with the schedule.
+    """
+
+    def __init__(self, steps: int, warmup_steps: int, minutes: float | None) -> None:
+        self.steps, self.warmup_steps = steps, warmup_steps
+        self.minutes = minutes
+        self.known_step, self.known_minutes, self.minutes_a_step = 0, 0.0, 0.0
+
+    def __call__(self, step: int) -> float:
+        """Return what the learning rate is multiplied by after so many steps."""
+        warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        return warm * (1 + math.cos(math.pi * self.share(step))) / 2
+
+    def share(self, step: int) -> float:
+        """Return how much of the run is done, 0…1, after so many steps."""
+        share = step / self.steps
+        if self.minutes is not None:
+            now = self.known_minutes + (step - self.known_step) * self.minutes_a_step
+            share = max(share, now / self.minutes)
+        return min(1.0, share)
+
+    def measured(self, step: int, minutes: float) -> None:
+        """Take note of how long all training until a step took."""
+        if step > self.known_step:
+            self.minutes_a_step = (minutes - self.known_minutes) / (step - self.known_step)
+        self.known_step, self.known_minutes = step, minutes
+
+
+class PacedSchedule:
+    """Learning rates by a `Pace`; with a limit of time it looks at the clock every few steps."""
+
+    def __init__(
+        self, optimiser: torch.optim.Optimizer, pace: Pace, accelerator: Accelerator
+    ) -> None:
+        self._pace, self._accelerator = pace, accelerator
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, pace)
+        self._steps_at_start, self._minutes_at_start, self._start = 0, 0.0, 0.0
+
+    def start_clock(self) -> None:
+        """Count the time from now on; what was between the last step and now does not count."""
+        self._minutes_at_start, self._start = self._pace.known_minutes, time.monotonic()
+
+    def step(self) -> None:
+        """Go on to the next step's rates; every process calls this."""
+        step = self._schedule.last_epoch + 1
+        if self._pace.minutes is not None and step % MEASURED_EVERY == 0:
+            minutes = self._minutes_at_start + (time.monotonic() - self._start) / 60
+            agreed = [minutes]
+            broadcast_object_list(agreed)
+            self._pace.measured(step, agreed[0])
+        self._schedule.step()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no step is left to be made."""
+        return self._pace.share(self._schedule.last_epoch) >= 1
+
+    def rates(self) -> list[float]:
+        """Return the learning rate of every group of parameters."""
+        return [float(rate) for rate in self._schedule.get_last_lr()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return self._schedule.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint, within the limits that this run has now."""
+        steps, warmup, minutes = self._pace.steps, self._pace.warmup_steps, self._pace.minutes
+        self._schedule.load_state_dict(state)
+        self._pace.steps, self._pace.warmup_steps, self._pace.minutes = steps, warmup, minutes
