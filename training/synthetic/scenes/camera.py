@@ -23,11 +23,13 @@ _FOV_BETA = (2.0, 2.5)
 _HEIGHTS: tuple[tuple[float, float, float], ...] = (
     (0.3, 0.9, 0.2), (0.9, 1.35, 0.15), (1.35, 1.85, 0.35), (1.85, 3.2, 0.18), (3.2, 8.0, 0.12),
 )  # fmt: skip
-_MIDDLE_M = 0.8  # of somebody above the ground
+# What of somebody is looked at, metres above the ground: the whole of him far off, more often
+# chest and face near by.
+_AIM_FAR_M, _AIM_NEAR_M, _NEAR_SIZE = (0.65, 1.05), (0.75, 1.5), 0.75
 _BODY_M = 1.6
 _SIZES = (0.16, 1.6)  # of somebody at the focus, relative to the picture's height
 _NEAREST_M, _FURTHEST_M = 0.7, 40.0
-_LOWEST_PITCH_DEG, _HIGHEST_PITCH_DEG = -28.0, 86.0
+_LOWEST_PITCH_DEG, _HIGHEST_PITCH_DEG = -30.0, 86.0
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def draw_view(input_size: int, generator: Generator) -> View:
     height = _height(generator)
     size = np.exp(generator.uniform(*np.log(_SIZES)))
     slant = np.clip(focal * _BODY_M / (size * height_px), _NEAREST_M, _FURTHEST_M)
-    above = height - _MIDDLE_M
-    if slant < abs(above) * 1.1:
+    above = height - generator.uniform(*(_AIM_NEAR_M if size > _NEAR_SIZE else _AIM_FAR_M))
+    if slant < abs(above) * 1.1:  # a high camera sees nobody nearer
         slant = abs(above) * generator.uniform(1.1, 2.0)
     focus = float(np.sqrt(slant**2 - above**2))
     # The middle of who is looked at stands somewhere about the middle of the picture.

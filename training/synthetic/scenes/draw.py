@@ -23,6 +23,8 @@ HELD_OUT_SCENES = 500
 
 _COUNT_CHANCES = (0.15, 0.17, 0.16, 0.13, 0.11, 0.09, 0.07, 0.05, 0.04, 0.03)
 _MAIN_JOINTS = 22
+_CLEAR_JOINTS, _UNCLEAR_CHANCE = 12, 0.2
+"""Somebody shows so many of the main joints, but in a few scenes."""
 _ATTEMPTS = 60
 
 
@@ -82,7 +84,8 @@ def _attempt(config: SceneConfig, generator: np.random.Generator) -> Scene | Non
     crowd = Crowd(spheres, main, in_view(main, view))
     solids = [s for mine in own for s in mine]
     kept = _noticeable(crowd, solids, view)
-    if not kept.any():
+    most = crowd.in_picture[kept].sum(1).max(initial=0)
+    if most == 0 or (most < _CLEAR_JOINTS and generator.random() > _UNCLEAR_CHANCE):
         return None
     solids = [s for mine, keep in zip(own, kept, strict=True) if keep for s in mine]
     crowd = Crowd(spheres[kept], main[kept], crowd.in_picture[kept])

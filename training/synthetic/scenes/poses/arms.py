@@ -67,7 +67,7 @@ def hang(figure: Figure, side: Side, generator: Generator) -> None:
     way = sign[0] * across * generator.uniform(0.14, 0.34) + (0, -1, 0)
     way = way + heading * generator.uniform(-0.12, 0.28)
     target = shoulder + unit(way) * ARM_LENGTH_M * generator.uniform(0.93, 0.995)
-    elbow = sign[0] * across * generator.uniform(0.2, 0.9) - heading
+    elbow = sign[0] * across * generator.uniform(0.0, 0.6) - heading
     palm = -sign[0] * across - heading * generator.uniform(-0.2, 0.7)
     figure.arm(side, target, elbow, palm)
 
@@ -143,9 +143,9 @@ def reach_out(figure: Figure, side: Side, generator: Generator) -> None:
 def swing(figure: Figure, side: Side, forward: float, bend: float) -> None:
     """Swing a hanging arm by so many degrees, the elbow bent by so many."""
     angle = np.deg2rad(forward)
-    way = (0.22, -np.cos(angle), np.sin(angle))
+    way = (0.17, -np.cos(angle), np.sin(angle))
     # The distance between shoulder and wrist of two bones of about equal length.
-    point_arm(figure, side, way, np.cos(np.deg2rad(bend) / 2), (0.3, 0, -1), (-1, 0, -0.1))
+    point_arm(figure, side, way, np.cos(np.deg2rad(bend) / 2), (0.15, 0, -1), (-1, 0, -0.1))
 
 
 def both_crossed(figure: Figure, generator: Generator) -> None:

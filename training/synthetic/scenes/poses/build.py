@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from mahmr_model.body.joints import JOINT_NAMES_45
 from training.data.annotation import Bools, Floats
 from training.synthetic.scenes.poses.figure import Figure, joint, SIDES
 from training.synthetic.scenes.poses.limits import within_limits
 from training.synthetic.scenes.poses.mocap import read_motions
 from training.synthetic.scenes.poses.seats import lie, seat, sit_on_floor
+from training.synthetic.scenes.poses.settle import MOST_TILT_DEG, settled
 from training.synthetic.scenes.poses.sports import run, SPORTS
 from training.synthetic.scenes.poses.stances import bend_over, crouch, kneel, stand, step, walk
 from training.synthetic.scenes.small_body import small_body
@@ -35,7 +37,6 @@ RECIPE: dict[str, tuple[int, tuple[Callable[[Generator], Figure], ...]]] = {
 
 _AIRBORNE_M = 0.06
 _MOCAP_SLACK_DEG = 12.0
-_ATTEMPTS = 8
 
 
 def make_poses(motions: Path, seed: int) -> tuple[Floats, list[str], Floats]:
@@ -43,6 +44,9 @@ def make_poses(motions: Path, seed: int) -> tuple[Floats, list[str], Floats]:
     parts = [_recorded(motions), _made(np.random.default_rng(seed))]
     poses = np.concatenate([p for p, _, _ in parts])
     categories = [c for _, names, _ in parts for c in names]
+    for category, tilt in MOST_TILT_DEG.items():
+        rows = np.array(categories) == category
+        poses[rows] = settled(poses[rows], tilt)
     return poses, categories, np.concatenate([lift for _, _, lift in parts])
 
 
@@ -125,18 +129,16 @@ _SPANS: tuple[tuple[str, str, float], ...] = (
     ('right_hip', 'right_knee', 0.055),
     ('left_knee', 'left_ankle', 0.04),
     ('right_knee', 'right_ankle', 0.04),
-    ('left_elbow', 'left_wrist', 0.03),
-    ('right_elbow', 'right_wrist', 0.03),
-    ('left_wrist', 'left_middle', 0.02),
-    ('right_wrist', 'right_middle', 0.02),
+    ('left_elbow', 'left_wrist', 0.025),
+    ('right_elbow', 'right_wrist', 0.025),
+    ('left_wrist', 'left_middle', 0.01),
+    ('right_wrist', 'right_middle', 0.01),
 )
 """Bones and how thick their core is, metres: what no other limb may enter."""
 
 
 def through_itself(rotvecs: Floats) -> Bools:
     """Say in which poses (N, 24, 3) of the mean body one limb's core runs through another's."""
-    from mahmr_model.body.joints import JOINT_NAMES_45
-
     matrices = Rotation.from_rotvec(rotvecs.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
     joints = small_body().pose(matrices, np.zeros((len(rotvecs), 11))).joints
     ends = [[JOINT_NAMES_45.index(n) for n in span[:2]] for span in _SPANS]

@@ -31,7 +31,7 @@ SIDES = ('left', 'right')
 
 _BOUNDS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
     'pelvis': ((-999, 999), (-999, 999), (-999, 999)),
-    'hip': ((-140, 60), (-75, 75), (-60, 75)),
+    'hip': ((-180, 180), (-180, 180), (-180, 180)),
     'spine1': ((-18, 40), (-22, 22), (-18, 18)),
     'spine2': ((-14, 32), (-22, 22), (-16, 16)),
     'spine3': ((-10, 24), (-20, 20), (-12, 12)),
@@ -41,7 +41,7 @@ _BOUNDS_DEG: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[flo
     'ankle': ((-30, 55), (-32, 32), (-27, 35)),
     'foot': ((-35, 15), (-5, 5), (-5, 5)),
     'collar': ((-8, 8), (-24, 24), (-14, 26)),
-    'shoulder': ((-150, 150), (-150, 150), (-150, 150)),
+    'shoulder': ((-180, 180), (-180, 180), (-180, 180)),
     'elbow': ((-75, 75), (-155, 8), (-75, 75)),
     'wrist': ((-65, 65), (-35, 35), (-75, 75)),
     'hand': ((-20, 20), (-15, 15), (-80, 20)),
@@ -68,12 +68,12 @@ def within_limits(rotvecs: Floats, slack_deg: float = 0.0) -> Bools:
     good: Bools = ((rotvecs >= low - slack) & (rotvecs <= high + slack)).all((1, 2))
     for side in SIDES:
         outward = np.array([1.0 if side == 'left' else -1.0, 1, 1])
-        thigh = (
-            Rotation.from_rotvec(rotvecs[:, SMPL_JOINT_NAMES.index(f'{side}_hip')]).apply(
-                [0, -1, 0]
-            )
-            * outward
-        )
+        hip = Rotation.from_rotvec(rotvecs[:, SMPL_JOINT_NAMES.index(f'{side}_hip')])
+        turn = outward[0] * hip.as_euler('XZY', degrees=True)[:, 2]
+        # 45° each way of a straight leg; a bent one that is spread, as in sitting cross-legged,
+        # shows more outwards.
+        good &= (turn > -55 - slack_deg) & (turn < 80 + slack_deg)
+        thigh = hip.apply([0, -1, 0]) * outward
         # Back by 30°, in by 35°, and never up behind.
         good &= thigh[:, 2] > -np.sin(np.deg2rad(35 + slack_deg))
         good &= thigh[:, 0] > -np.sin(np.deg2rad(40 + slack_deg))

@@ -187,8 +187,10 @@ def lie(generator: Generator) -> Figure:
                 generator,
             )
         elif which in SIDES:
-            way = (generator.uniform(-0.2, 0.4), generator.uniform(-0.6, 0.6), 1)
-            point_arm(figure, side, way, generator.uniform(0.6, 0.95), (0.6, -1, 0), None)
+            under = side == which  # the arm below lies on the ground before the body
+            way = (0.0 if under else generator.uniform(-0.3, 0.1), generator.uniform(-0.5, 0.7), 1)
+            elbow = (0.0, -1.0, 0.2) if under else (0.4, -1, 0)
+            point_arm(figure, side, way, generator.uniform(0.6, 0.95), elbow, None)
         else:
             bend = 1.0 if which == 'up' else -1.0
             point_arm(figure, side, way, generator.uniform(0.75, 0.98), (0.3, 0, -bend), None)
@@ -211,7 +213,9 @@ def _lying_leg(figure: Figure, side: Side, which: str, generator: Generator) -> 
         flex = generator.uniform(-6, 2)
     elif which in SIDES:
         flex = generator.uniform(5, 80)
-    aside = generator.uniform(0, 18) if which not in SIDES else generator.uniform(-6, 6)
+    aside = generator.uniform(0, 18)
+    if which in SIDES:  # the upper leg sinks
+        aside = generator.uniform(-2, 6) if side == which else generator.uniform(-16, -6)
     knee = {'up': flex * 1.8 if drawn else flex, 'down': generator.uniform(0, 20)}.get(
         which, flex * generator.uniform(0.8, 1.4)
     )
