@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from mahmr_model.body.layer import BodyLayer
+from mahmr_model.body.layer import BodyLayer, BodyOutput
 from mahmr_model.geometry.placement import Lens, project, translation_m
 from mahmr_model.geometry.rotations import (
     axis_angle_from_rotation,
@@ -16,6 +17,16 @@ from mahmr_model.geometry.rotations import (
 )
 from mahmr_model.network import LayerPrediction
 from mahmr_model.types import FloatArray, People
+
+
+class Body(Protocol):
+    """What poses bodies: `BodyLayer`, or its quicker equal."""
+
+    def __call__(self, rotations: Tensor, betas: Tensor) -> BodyOutput:
+        """Pose P bodies: rotations (P, 24, 3, 3), betas (P, S)."""
+
+    def heights(self, betas: Tensor) -> Tensor:
+        """Return statures (P,) in metres."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +49,13 @@ class PosedQueries:
     """(P, 45, 2)."""
     vertices_camera_m: Tensor
     """(P, V, 3)."""
+    height_m: Tensor
+    """(P,) stature."""
 
 
 def pose_queries(
     prediction: LayerPrediction,
-    body: BodyLayer,
+    body: Body,
     lens: Lens,
     input_size: int,
     picture: Tensor,
@@ -67,6 +80,7 @@ def pose_queries(
         joints,
         project(joints, lens.focal_xy_px[picture], lens.centre_xy_px[picture]),
         posed.vertices + translation[:, None],
+        body.heights(betas),
     )
 
 

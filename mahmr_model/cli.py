@@ -1,4 +1,4 @@
-"""The command line: `mahmr image`, `mahmr video`, `mahmr convert-body`."""
+"""The command line: `mahmr image`, `mahmr video`, `mahmr convert-body`, `mahmr benchmark`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mahmr_model import __version__
+from mahmr_model.benchmark.command import add_command as add_benchmark
 from mahmr_model.body.convert import convert_body
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     convert = commands.add_parser('convert-body', help="convert SMPL's pickles to plain .npz")
     convert.add_argument('folder', type=Path, help='the folder with SMPL_NEUTRAL.pkl')
     convert.set_defaults(run=_run_convert_body)
+    add_benchmark(commands)
     return parser
 
 
@@ -74,7 +76,16 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument('--body', type=Path, help='body: folder of SMPL files, or one .npz')
     command.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, … (auto)')
     command.add_argument(
-        '--precision', default='float32', choices=('float32', 'bfloat16', 'float16')
+        '--precision',
+        default='auto',
+        choices=('auto', 'float32', 'bfloat16', 'float16'),
+        help='auto: float16 on CUDA, float32 elsewhere',
+    )
+    command.add_argument(
+        '--backend',
+        default='auto',
+        choices=('auto', 'fast', 'eager'),
+        help='eager: the network as it is written; auto: the fast way where it runs',
     )
     command.add_argument(
         '--threshold',
@@ -198,6 +209,7 @@ def _load_predictor(options: argparse.Namespace) -> Predictor:
         device=options.device,
         precision=options.precision,
         confidence_threshold=options.threshold,
+        backend=options.backend,
     )
     if predictor.untrained:
         _say(

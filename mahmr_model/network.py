@@ -122,14 +122,21 @@ class MAHMR(ImageEncoder):
             nn.init.xavier_uniform_(self.fov_head.last.weight, gain=0.1)
             nn.init.constant_(self.fov_head.last.bias, math.pi / 6)
 
-    def forward(self, images: Sequence[Tensor], *, all_layers: bool = False) -> NetworkOutput:
+    def forward(
+        self,
+        images: Sequence[Tensor],
+        *,
+        all_layers: bool = False,
+        scale_map: Tensor | None = None,
+    ) -> NetworkOutput:
         """
         Predict from normalised, padded pictures.
 
         images: float32 (3, H, W) each, of any sizes; sides multiples of
-        `config.pad_multiple`, at most S. `all_layers` keeps every decoder layer's prediction.
+        `config.pad_multiple`, at most S. `all_layers` keeps every decoder layer's prediction;
+        `scale_map` as in `encode`.
         """
-        coarse, tokens = self.encode(images)
+        coarse, tokens = self.encode(images, scale_map)
         fov_rad = self.camera_branch(tokens)
         memory, memory_position = self.memory(tokens)
         content, box_logits = self.learnt_queries(len(images))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+import logging
 from pathlib import Path
 import time
 from typing import Literal
@@ -11,38 +11,26 @@ from typing import Literal
 import numpy as np
 import torch
 
-from mahmr_model.bodies import pose_queries, repose
+from mahmr_model.bodies import repose
 from mahmr_model.body.layer import BodyLayer
+from mahmr_model.eager import EagerBackend
 from mahmr_model.errors import UserError
-from mahmr_model.geometry.placement import Lens
-from mahmr_model.network import LayerPrediction, NetworkOutput
-from mahmr_model.preprocess import as_rgb, pad_and_normalise, resize
+from mahmr_model.fast.backend import FastBackend
+from mahmr_model.found import Backend, Found, InputPicture, NotFiniteError
+from mahmr_model.preprocess import as_rgb, resized_size
 from mahmr_model.types import Camera, CameraSource, FloatArray, ImageArray, IntArray, People
 from mahmr_model.weights import load_model, LoadedModel
 
-Precision = Literal['float32', 'bfloat16', 'float16']
+logger = logging.getLogger(__name__)
+
+Precision = Literal['auto', 'float32', 'bfloat16', 'float16']
+"""'auto': float16 on CUDA, which is near float32 in its numbers, float32 elsewhere."""
+BackendName = Literal['auto', 'fast', 'eager']
+"""'fast': `mahmr_model.fast`; 'eager': the network as written; 'auto': fast where it runs."""
 DEFAULT_THRESHOLD = 0.3
 """The published threshold on the confidence."""
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A picture on its way through the network."""
-
-    resized_rgb: ImageArray
-    width: int
-    height: int
-    camera: Camera | None
-    """The lens that was given, in the picture's own pixels."""
-
-    @property
-    def resized_hw(self) -> tuple[int, int]:
-        return self.resized_rgb.shape[0], self.resized_rgb.shape[1]
-
-    @property
-    def resized_camera(self) -> Camera | None:
-        height, width = self.resized_hw
-        return None if self.camera is None else self.camera.resized(width, height)
+WARM_UP_TOKENS = 3072
+"""What `warm_up` prepares for: pictures with more tokens wait once while more is prepared."""
 
 
 class Predictor:
@@ -53,8 +41,9 @@ class Predictor:
         model: LoadedModel,
         *,
         device: str = 'auto',
-        precision: Precision = 'float32',
+        precision: Precision = 'auto',
         confidence_threshold: float = DEFAULT_THRESHOLD,
+        backend: BackendName = 'auto',
     ) -> None:
         self.device = choose_device(device)
         self.precision = precision
@@ -66,6 +55,15 @@ class Predictor:
         self.rest_vertices_m: FloatArray = model.body.v_template
         self.network = model.network.to(self.device).eval()
         self.body = BodyLayer(model.body, kid=self.network.config.shapes == 11).to(self.device)
+        self._asked_backend = backend
+        self._backend: EagerBackend | FastBackend | None = None
+        self._call: Backend = lambda *arguments: self.running_backend(*arguments)
+        self._proven = False
+        if backend == 'fast' and not self.network.config.adaptive:
+            raise UserError(
+                'The fast way is for networks of adaptive tokens, but this one has plain ones; '
+                'use the backend auto or eager.'
+            )
 
     @classmethod
     def load(
@@ -74,9 +72,10 @@ class Predictor:
         body: Path | None = None,
         *,
         device: str = 'auto',
-        precision: Precision = 'float32',
+        precision: Precision = 'auto',
         confidence_threshold: float = DEFAULT_THRESHOLD,
         input_size: int | None = None,
+        backend: BackendName = 'auto',
     ) -> Predictor:
         """
         Load weights and body; `mahmr_model.weights.load_model` says what is used by default.
@@ -90,6 +89,7 @@ class Predictor:
             device=device,
             precision=precision,
             confidence_threshold=confidence_threshold,
+            backend=backend,
         )
 
     def __call__(self, image_rgb: ImageArray, camera: Camera | None = None) -> People:
@@ -108,7 +108,7 @@ class Predictor:
     def predict_batch(
         self, images_rgb: Sequence[ImageArray], cameras: Sequence[Camera | None]
     ) -> list[People]:
-        """Do the same for several pictures, of any sizes, in one pass through the network."""
+        """Do the same for several pictures, of any sizes; those of one size go together."""
         if len(images_rgb) != len(cameras):
             raise ValueError(f'{len(images_rgb)} pictures, but {len(cameras)} cameras or None')
         if not images_rgb:
@@ -117,35 +117,34 @@ class Predictor:
         pictures = [
             self._prepare(image, camera) for image, camera in zip(images_rgb, cameras, strict=True)
         ]
-        with torch.inference_mode():
-            output = self._run_network(pictures)
-            lens = self._lens(output, pictures)
-            picture, query = self._choose(output.layers[-1])
-            posed = pose_queries(
-                output.layers[-1],
-                self.body,
-                lens,
-                self.network.config.input_size,
-                torch.from_numpy(picture).to(self.device),
-                torch.from_numpy(query).to(self.device),
-            )
-            heights = self.body.heights(posed.betas)
-        arrays = {name: value.cpu().numpy() for name, value in vars(posed).items()}
-        arrays['height_m'] = heights.cpu().numpy()
-        self._require_finite(arrays)
-        focal_px = lens.focal_xy_px.cpu().numpy()
+        found = self._find(pictures)
         seconds = (time.perf_counter() - start) / len(pictures)
         return [
-            self._people(
-                one,
-                focal_px[index],
-                {name: value[picture == index] for name, value in arrays.items()},
-                seconds,
-            )
-            for index, one in enumerate(pictures)
+            self._people(picture, one, seconds)
+            for picture, one in zip(pictures, found, strict=True)
         ]
 
-    def _prepare(self, image_rgb: ImageArray, camera: Camera | None) -> _Picture:
+    def warm_up(
+        self,
+        height: int,
+        width: int,
+        batch: int = 1,
+        say: Callable[[str], None] = logger.info,
+        most_tokens: int = WARM_UP_TOKENS,
+    ) -> None:
+        """
+        Prepare for pictures of a size, so that the first of them need not wait.
+
+        On CUDA this captures the graphs of every number of tokens up to `most_tokens` (for each
+        picture of the batch), a fraction of a second each, and `say` is told about each.
+        Everything else is prepared by running the network once on a black picture.
+        """
+        black = np.zeros((height, width, 3), np.uint8)
+        self.predict_batch([black] * batch, [None] * batch)
+        if isinstance(self._backend, FastBackend) and self.device.type == 'cuda':
+            self._backend.warm_up(batch, height, width, say, most_tokens * batch)
+
+    def _prepare(self, image_rgb: ImageArray, camera: Camera | None) -> InputPicture:
         image = as_rgb(image_rgb)
         height, width = image.shape[:2]
         if camera is not None and (camera.width, camera.height) != (width, height):
@@ -153,86 +152,90 @@ class Predictor:
                 f'The camera is of a picture of {camera.width}×{camera.height} pixels, but this '
                 f'one has {width}×{height}; bring the camera to its size (Camera.resized).'
             )
-        return _Picture(resize(image, self.network.config.input_size), width, height, camera)
+        return InputPicture(
+            image, resized_size(height, width, self.network.config.input_size), camera
+        )
 
-    def _run_network(self, pictures: Sequence[_Picture]) -> NetworkOutput:
-        inputs = [
-            pad_and_normalise(
-                torch.from_numpy(picture.resized_rgb).to(self.device),
-                self.network.config.pad_multiple,
+    def _find(self, pictures: Sequence[InputPicture]) -> list[Found]:
+        """Run the network, on the way that was asked for or, by itself, on one that works."""
+        try:
+            return self._run(pictures)
+        except NotFiniteError as error:
+            if self.precision != 'auto' or self.used_precision == 'float32':
+                raise UserError(
+                    f'The network ({self.weights_name}, {self.used_precision}) gave numbers that '
+                    f'are not finite ({error}); use sound weights, and precision float32.'
+                ) from error
+            logger.warning(
+                '%s gives numbers that are not finite with these weights: going on in float32.',
+                self.used_precision,
             )
-            for picture in pictures
-        ]
-        half = self.precision != 'float32'
-        with torch.autocast(self.device.type, getattr(torch, self.precision), enabled=half):
-            return self.network(inputs)
+            self.precision = 'float32'
+        except RuntimeError as error:
+            unproven = isinstance(self._backend, FastBackend) and not self._proven
+            if self._asked_backend != 'auto' or not unproven or 'out of memory' in str(error):
+                raise
+            logger.warning(
+                'The fast way does not work here (%s): going on with the plain one.',
+                str(error).strip().splitlines()[0],
+            )
+            self._asked_backend = 'eager'
+        self._backend = None
+        return self._find(pictures)
 
-    def _lens(self, output: NetworkOutput, pictures: Sequence[_Picture]) -> Lens:
-        """Take the lens that was given with a picture, otherwise the network's, else 60°."""
-        assumed = Lens.assumed(
-            [picture.resized_hw for picture in pictures],
-            self.network.config.input_size,
-            output.fov_rad,
-        ).to(self.device)
-        given = [picture.resized_camera for picture in pictures]
-        if not any(given):
-            return assumed
-        known = torch.tensor(
-            [[torch.nan] * 4 if c is None else [c.fx, c.fy, c.cx, c.cy] for c in given],
-            device=self.device,
-        )
-        focal, centre = known[:, :2], known[:, 2:]
-        return Lens(
-            torch.where(focal.isnan(), assumed.focal_xy_px, focal),
-            torch.where(centre.isnan(), assumed.centre_xy_px, centre),
-            assumed.assumed_centre_xy_px,
-        )
-
-    def _choose(self, prediction: LayerPrediction) -> tuple[IntArray, IntArray]:
-        """Return picture and query of everybody above the threshold, most confident first."""
-        confidence = prediction.confidence_logits.float().sigmoid().cpu().numpy()
-        self._require_finite({'confidence': confidence})
-        picture, query = np.nonzero(confidence > self.confidence_threshold)
-        order = np.lexsort((-confidence[picture, query], picture))
-        return picture[order], query[order]
-
-    def _require_finite(self, arrays: dict[str, np.ndarray]) -> None:
-        bad = [name for name, value in arrays.items() if not np.isfinite(value).all()]
+    def _run(self, pictures: Sequence[InputPicture]) -> list[Found]:
+        found = self._call(pictures, self.confidence_threshold)
+        bad = sorted({name for one in found for name in one.not_finite()})
         if bad:
-            raise UserError(
-                f'The network ({self.weights_name}, {self.precision}) gave numbers that are not '
-                f'finite ({", ".join(bad)}); use sound weights, and precision float32.'
-            )
+            raise NotFiniteError(', '.join(bad))
+        self._proven = True
+        return found
 
-    def _people(
-        self,
-        picture: _Picture,
-        focal_xy_px: FloatArray,
-        arrays: dict[str, np.ndarray],
-        inference_s: float,
-    ) -> People:
+    def use(self, backend: Backend) -> None:
+        """Run the network in another way from now on; whoever gives one answers for it."""
+        self._call = backend
+
+    @property
+    def used_precision(self) -> str:
+        """The precision that 'auto' stands for here, or the one that was asked for."""
+        if self.precision != 'auto':
+            return self.precision
+        return 'float16' if self.device.type == 'cuda' else 'float32'
+
+    @property
+    def running_backend(self) -> EagerBackend | FastBackend:
+        """The way the network is run; made, with the weights as they are then, when first used."""
+        if self._backend is None:
+            fast = self._asked_backend != 'eager' and self.network.config.adaptive
+            kind = FastBackend if fast else EagerBackend
+            dtype = getattr(torch, self.used_precision)
+            self._backend = kind(self.network, self.body, dtype)
+        return self._backend
+
+    def _people(self, picture: InputPicture, found: Found, inference_s: float) -> People:
         """Bring what the network says of one picture to that picture's own pixels."""
         height, width = picture.resized_hw
+        own_height, own_width = picture.image_rgb.shape[:2]
         camera = picture.camera
         if camera is None:
-            fx, fy = (float(focal) for focal in focal_xy_px)
+            fx, fy = (float(focal) for focal in found.focal_xy_px)
             camera = Camera(fx, fy, width / 2, height / 2, width, height)
-            camera = camera.resized(picture.width, picture.height)
-        to_pixels = np.tile((picture.width / width, picture.height / height), 2)
+            camera = camera.resized(own_width, own_height)
+        to_pixels = np.tile((own_width / width, own_height / height), 2)
         to_pixels *= self.network.config.input_size  # boxes are relative to S
-        centre, size = np.split(arrays['boxes_cxcywh_norm'], 2, axis=1)
+        centre, size = np.split(found.boxes_cxcywh_norm, 2, axis=1)
         corners = np.hstack([centre - size / 2, centre + size / 2])
-        joints = arrays['joints_camera_m']
+        joints = found.joints_camera_m
         return People(
-            confidence=arrays['confidence'],
+            confidence=found.confidence,
             boxes_xyxy_px=(corners * to_pixels).astype(np.float32),
-            pose_axis_angle=arrays['pose_axis_angle'],
-            betas=arrays['betas'],
-            translation_m=arrays['translation_m'],
+            pose_axis_angle=found.pose_axis_angle,
+            betas=found.betas,
+            translation_m=found.translation_m,
             joints_camera_m=joints,
             joints_px=camera.project(joints),
-            vertices_camera_m=arrays['vertices_camera_m'],
-            height_m=arrays['height_m'],
+            vertices_camera_m=found.vertices_camera_m,
+            height_m=found.height_m,
             faces=self.faces,
             camera=camera,
             camera_source=self._camera_source(picture),
@@ -240,7 +243,7 @@ class Predictor:
             inference_s=inference_s,
         )
 
-    def _camera_source(self, picture: _Picture) -> CameraSource:
+    def _camera_source(self, picture: InputPicture) -> CameraSource:
         if picture.camera is not None:
             return 'given'
         return 'estimated' if self.network.config.camera_branch else 'assumed'

@@ -24,9 +24,11 @@ CONFIG = ModelConfig(
 )
 
 
-def untrained_network(body: BodyData, input_size: int | None = None) -> MAHMR:
+def untrained_network(
+    body: BodyData, input_size: int | None = None, config: ModelConfig = CONFIG
+) -> MAHMR:
     """
-    Build the network on a body; the same weights every time.
+    Build the network on a body, of this small size or another; the same weights every time.
 
     The last layers are scaled so that some people stand a few metres away in roughly the
     body's mean pose, and every token level occurs: its results look like results, and every
@@ -35,7 +37,7 @@ def untrained_network(body: BodyData, input_size: int | None = None) -> MAHMR:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = MAHMR(
-            CONFIG.with_input_size(input_size),
+            config.with_input_size(input_size),
             None if body.mean_pose is None else torch.from_numpy(body.mean_pose),
             None if body.mean_shape is None else torch.from_numpy(body.mean_shape),
         )

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
-from mahmr_model.predictor import choose_device, Predictor
+from mahmr_model.fast.backend import FastBackend
+from mahmr_model.fast.body import FastBody
+from mahmr_model.network import MAHMR
+from mahmr_model.predictor import BackendName, choose_device, Predictor
 from mahmr_model.types import Camera, People
+from mahmr_model.weights import load_model, LoadedModel
 
 
 @pytest.fixture(scope='module')
@@ -58,17 +64,20 @@ def test_joints_project_where_they_are_said_to_be(
     np.testing.assert_allclose(people.joints_px, pixels[..., :2] / pixels[..., 2:], rtol=1e-4)
 
 
+@pytest.mark.parametrize('backend', ['fast', 'eager'])
 def test_only_people_above_the_threshold_are_posed(
-    predictor: Predictor, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    backend: BackendName, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    predictor = Predictor.load(device='cpu', backend=backend)
     posed: list[int] = []
-    forward = predictor.body.forward
+    kind = FastBody if backend == 'fast' else BodyLayer
+    call = kind.__call__
 
-    def counting(rotations: torch.Tensor, betas: torch.Tensor) -> object:
+    def counting(body: object, rotations: torch.Tensor, betas: torch.Tensor) -> object:
         posed.append(len(betas))
-        return forward(rotations, betas)
+        return call(body, rotations, betas)
 
-    monkeypatch.setattr(predictor.body, 'forward', counting)
+    monkeypatch.setattr(kind, '__call__', counting)
     everybody = predictor(picture)
     monkeypatch.setattr(predictor, 'confidence_threshold', float(everybody.confidence[1]))
     most_confident = predictor(picture)
@@ -162,6 +171,79 @@ def test_numbers_that_are_not_finite_are_an_error(picture: np.ndarray, head: str
         parameter.data.fill_(torch.nan)
     with pytest.raises(UserError, match='not finite'):
         broken(picture)
+
+
+def test_both_ways_give_the_same_people(predictor: Predictor, picture: np.ndarray) -> None:
+    plain = Predictor.load(device='cpu', backend='eager')
+    assert_same(predictor(picture), plain(picture))
+    lens = Camera(500, 480, 290, 200, 640, 360)
+    assert_same(predictor(picture, lens), plain(picture, lens))
+    assert isinstance(predictor.running_backend, FastBackend)
+    assert not isinstance(plain.running_backend, FastBackend)
+
+
+def test_a_network_of_plain_tokens_goes_the_plain_way(picture: np.ndarray) -> None:
+    default = load_model()
+    config = ModelConfig(**{**default.network.config.as_dict(), 'levels': 0})
+    model = LoadedModel(MAHMR(config), default.body, 'plain', True)
+    plain = Predictor(model, device='cpu', confidence_threshold=0.0)
+    assert len(plain(picture)) == config.queries
+    assert not isinstance(plain.running_backend, FastBackend)
+    with pytest.raises(UserError, match='networks of adaptive tokens'):
+        Predictor(model, device='cpu', backend='fast')
+
+
+def test_half_precision_that_overflows_goes_on_in_float32(
+    predictor: Predictor,
+    picture: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chosen = property(lambda self: 'float16' if self.precision == 'auto' else self.precision)
+    monkeypatch.setattr(Predictor, 'used_precision', chosen)  # as on CUDA
+    large = Predictor.load(device='cpu')
+    block = large.network.encoder.blocks[0].mlp
+    block.fc1.weight.data *= 1e6  # beyond float16's largest number; float32 does not mind
+    block.fc2.weight.data /= 1e6
+    block.fc1.bias.data *= 1e6
+    people = large(picture)
+    assert [m for m in caplog.messages if 'going on in float32' in m] == caplog.messages
+    assert len(caplog.messages) == 1
+    assert people.vertices_camera_m.shape[1:] == predictor.body.v_template.shape
+    large(picture)
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize('backend', ['auto', 'fast'])
+def test_where_the_fast_way_fails_the_plain_one_goes_on(
+    backend: BackendName,
+    picture: np.ndarray,
+    predictor: Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError('no kernel image is available\nand more')
+
+    monkeypatch.setattr(FastBackend, '__call__', refuse)
+    broken = Predictor.load(device='cpu', backend=backend)
+    if backend == 'fast':
+        with pytest.raises(RuntimeError, match='no kernel image'):
+            broken(picture)
+        return
+    people = broken(picture)
+    monkeypatch.undo()
+    assert_same(people, predictor(picture))
+    assert caplog.messages == [
+        'The fast way does not work here (no kernel image is available): going on with the '
+        'plain one.'
+    ]
+
+
+def test_warming_up_changes_nothing(predictor: Predictor, picture: np.ndarray) -> None:
+    fresh = Predictor.load(device='cpu')
+    fresh.warm_up(360, 640, batch=2)
+    assert_same(fresh(picture), predictor(picture))
 
 
 def test_another_input_size(picture: np.ndarray) -> None:

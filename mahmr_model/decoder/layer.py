@@ -60,14 +60,15 @@ class DecoderLayer(nn.Module):
         `memory_lengths`; attention_mask (Q, Q) is true where a query (row) may see another.
         """
         x = queries
-        x = x + self._attend_queries(self.norm1(x), query_position, attention_mask)
+        x = x + self.attend_queries(self.norm1(x), query_position, attention_mask)
         x = x + self._attend_memory(
             self.norm2(x), query_position, query_sine, memory, memory_position, memory_lengths
         )
         x = x + self.linear2(functional.relu(self.linear1(self.norm3(x))))
         return x
 
-    def _attend_queries(self, x: Tensor, position: Tensor, mask: Tensor | None) -> Tensor:
+    def attend_queries(self, x: Tensor, position: Tensor, mask: Tensor | None) -> Tensor:
+        """Let queries, normalised (B, Q, d), look at each other; returns the change (B, Q, d)."""
         q = self.sa_qcontent_proj(x) + self.sa_qpos_proj(position)
         k = self.sa_kcontent_proj(x) + self.sa_kpos_proj(position)
         q, k, v = (self._by_head(y).transpose(1, 2) for y in (q, k, self.sa_v_proj(x)))

@@ -70,7 +70,7 @@ class QueryDecoder(nn.Module):
         entering = box_logits.sigmoid()  # keeps its gradient for the box this layer puts out
         current = entering  # gives places; detached after the learnt box (DINO: look once)
         for index, layer in enumerate(self.layers):
-            position, sine = self._query_codes(x, current, first=index == 0)
+            position, sine = self.query_codes(x, current, first=index == 0)
             x = layer(x, position, sine, memory, memory_position, memory_lengths, attention_mask)
             hidden = self.norm(x)
             shift = self.bbox_embed[index](hidden)
@@ -80,7 +80,7 @@ class QueryDecoder(nn.Module):
             current = entering.detach()
         return output
 
-    def _query_codes(self, x: Tensor, box: Tensor, *, first: bool) -> tuple[Tensor, Tensor]:
+    def query_codes(self, x: Tensor, box: Tensor, *, first: bool) -> tuple[Tensor, Tensor]:
         """Return the queries' position (B, Q, d) and their modulated sine code (B, Q, d)."""
         place = sine_code(box[..., :2], self.omega)
         size = sine_code(box[..., 2:], self.omega)

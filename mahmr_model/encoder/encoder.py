@@ -115,7 +115,7 @@ class ImageEncoder(nn.Module):
         half = functional.interpolate(_canvas(images), scale_factor=0.5, mode='bilinear')
         pixels = _cut(half, PATCH, cells.picture, cells.yx)
         features = _projected(pixels, self.encoder_patch_proj.get_submodule('1'))
-        features = features + _at(self._coarse_positions(), cells.yx)
+        features = features + _at(self.coarse_positions(), cells.yx)
 
         lengths = [n + 1 for n in cells.lengths]
         x = prepend(self.encoder_cr_token.expand(len(images), -1), features, cells.lengths)
@@ -219,7 +219,7 @@ class ImageEncoder(nn.Module):
         yx = torch.cat([orders[size] for size in sizes])
         return Cells(_pictures(lengths, yx.device), yx, lengths)
 
-    def _coarse_positions(self) -> Tensor:
+    def coarse_positions(self) -> Tensor:
         """Return the position embeddings of level 1, (G₁, G₁, C)."""
         return functional.interpolate(
             self.encoder_pos_embeds.permute(2, 0, 1)[None],

@@ -40,12 +40,26 @@ class Lens:
         sizes = torch.tensor(sizes_hw, dtype=torch.float32)
         if fov_rad is not None:
             sizes = on_device(sizes.numpy(), fov_rad.device)
+        return cls.of_sizes(sizes, input_size, fov_rad)
+
+    @classmethod
+    def of_sizes(cls, sizes: Tensor, input_size: int, fov_rad: Tensor | None) -> Lens:
+        """Do the same with sizes (B, 2) that are on the device, (H', W') each."""
         if fov_rad is None:
             focal = torch.full_like(sizes[:, 0], assumed_focal_px(input_size))
         else:
             focal = focal_from_fov_px(fov_rad, sizes[:, 0])
         middle = sizes.flip(1) / 2
         return cls(focal[:, None].expand(-1, 2), middle, middle)
+
+    def with_known(self, known: Tensor) -> Lens:
+        """Put in the lenses that are known: (B, 4) fx, fy, cx, cy, not a number where unknown."""
+        focal, centre = known[:, :2], known[:, 2:]
+        return Lens(
+            torch.where(focal.isnan(), self.focal_xy_px, focal),
+            torch.where(centre.isnan(), self.centre_xy_px, centre),
+            self.assumed_centre_xy_px,
+        )
 
     def to(self, device: torch.device) -> Lens:
         """Return the same on another device."""

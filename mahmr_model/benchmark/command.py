@@ -1,0 +1,124 @@
+"""The command `mahmr benchmark`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from mahmr_model.benchmark.cases import PICTURES, random_model, SIZES
+from mahmr_model.benchmark.machine import measure_machine
+from mahmr_model.benchmark.measure import Bench, Case, REFERENCE, Result, Way
+from mahmr_model.benchmark.report import Report
+from mahmr_model.errors import UserError
+from mahmr_model.files import written_beside
+from mahmr_model.predictor import choose_device
+
+CASES = {'official': ('1001:2', '2153:6'), 'open': ('400:6',)}
+"""Tokens and people of the pictures that speed is spoken of; spec of the published code's."""
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser(
+        'benchmark', help='measure speed, and what it costs in numbers, with random weights'
+    )
+    command.add_argument('--size', choices=SIZES, default='official', help='network (%(default)s)')
+    command.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, … (auto)')
+    command.add_argument(
+        '--case',
+        dest='cases',
+        nargs='+',
+        metavar='TOKENS:PEOPLE',
+        help='tokens that scale maps are made for, and people (1001:2 2153:6; open: 400:6)',
+    )
+    command.add_argument(
+        '--ways',
+        nargs='+',
+        metavar='BACKEND:PRECISION[:tf32]',
+        help='what stands beside the plain network in float32, such as fast:float16',
+    )
+    command.add_argument('--batch', type=int, nargs='+', default=[1], help='pictures at once (1)')
+    command.add_argument('--runs', type=int, default=30, help='timed runs of each (%(default)s)')
+    command.add_argument('--threads', type=int, help='threads of torch on a CPU')
+    command.add_argument('--out', type=Path, help='a file for all numbers, .json')
+    command.add_argument(
+        '--profile', type=Path, help='a folder for tables of the kernels of each way'
+    )
+    command.set_defaults(run=run_benchmark)
+
+
+def run_benchmark(options: argparse.Namespace) -> int:
+    """Measure, print the table, write the numbers."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    cases = [
+        _case(text, batch)
+        for batch in options.batch
+        for text in options.cases or CASES[options.size]
+    ]
+    ways = [REFERENCE, *(_ways(options.ways) if options.ways else _usual_ways(device))]
+    config, picture_hw = SIZES[options.size], PICTURES[options.size]
+    precisions: list[str] = sorted({way.precision for way in ways})
+    machine = measure_machine(device, precisions)
+    bench = Bench(random_model(config), device, picture_hw, options.runs)
+    results: list[Result] = []
+    for case in cases:
+        for way in ways:
+            print(f'# {way.name}: {case.tokens} tokens, batch {case.batch}', flush=True)  # noqa: T201
+            results.append(bench.measure(way, case, _profile(options.profile, way, case)))
+    report = Report(
+        options.size, picture_hw, str(device), options.runs, machine, results, bench.rendering()
+    )
+    print(report.table())  # noqa: T201 – the command's result
+    if options.out:
+        report.save(options.out)
+    return 0
+
+
+def _profile(folder: Path | None, way: Way, case: Case) -> Callable[[str], None] | None:
+    if folder is None:
+        return None
+
+    def save(table: str) -> None:
+        name = f'{way.name}_{case.tokens}_{case.batch}.txt'.replace(' ', '_')
+        with written_beside(folder / name) as temporary:
+            temporary.write_text(table, encoding='utf-8')
+
+    return save
+
+
+def _usual_ways(device: torch.device) -> list[Way]:
+    if device.type == 'cpu':
+        return [Way('fast', 'float32')]
+    return [
+        Way('eager', 'float32', tf32=True),
+        Way('fast', 'float32'),
+        Way('fast', 'float16'),
+        Way('fast', 'bfloat16'),
+    ]
+
+
+def _case(text: str, batch: int) -> Case:
+    tokens, _, people = text.partition(':')
+    if not (tokens.isdigit() and people.isdigit() and int(people) > 0):
+        raise UserError(f'A case is TOKENS:PEOPLE, such as 2153:6, not {text}.')
+    return Case(int(tokens), int(people), batch)
+
+
+def _ways(texts: list[str]) -> list[Way]:
+    ways: list[Way] = []
+    for text in texts:
+        backend, _, rest = text.partition(':')
+        precision, _, extra = rest.partition(':')
+        if (
+            backend not in ('fast', 'eager')
+            or precision not in ('float32', 'float16', 'bfloat16')
+            or extra not in ('', 'tf32')
+        ):
+            raise UserError(f'A way is BACKEND:PRECISION, such as fast:float16, not {text}.')
+        ways.append(Way(backend, precision, extra == 'tf32'))  # type: ignore[arg-type]
+    return ways

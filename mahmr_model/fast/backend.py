@@ -1,0 +1,107 @@
+"""The quick way of running the network: graphs on CUDA, the same arithmetic on a CPU."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.fast.body import FastBody
+from mahmr_model.fast.decoder import FastDecoder, FastHeads
+from mahmr_model.fast.encoder import FastEncoder
+from mahmr_model.fast.layout import PictureSize
+from mahmr_model.fast.session import Mark, no_mark, Session
+from mahmr_model.found import Found, InputPicture
+from mahmr_model.network import MAHMR
+from mahmr_model.preprocess import resized_size
+
+_MOST_SESSIONS = 6
+"""Sizes of pictures whose tables and graphs are kept; of more, those not used for longest go."""
+_MOST_PICTURES = 8
+"""More pictures than these of one size go through the network one batch after the other."""
+
+
+class FastModel:
+    """The network's folded weights and its body, on one device and in one precision."""
+
+    def __init__(self, network: MAHMR, body: BodyLayer, dtype: torch.dtype) -> None:
+        with torch.inference_mode():
+            self.config = network.config
+            self.device = network.encoder_pos_embeds.device
+            self.dtype = dtype
+            self.encoder = FastEncoder(network, dtype)
+            self.decoder = FastDecoder(network, dtype)
+            self.heads = FastHeads(network, dtype)
+            self.body = FastBody(body)
+            self.omega = network.omega
+            self.level_embed = network.level_embed.detach()
+
+
+class FastBackend:
+    """Finds people with a session a size of picture, so that a camera's pictures share one."""
+
+    def __init__(
+        self, network: MAHMR, body: BodyLayer, dtype: torch.dtype, *, ahead: bool | None = None
+    ) -> None:
+        self.model = FastModel(network, body, dtype)
+        self.ahead = self.model.device.type == 'cuda' if ahead is None else ahead
+        self._sessions: OrderedDict[PictureSize, Session] = OrderedDict()
+
+    def __call__(
+        self,
+        pictures: Sequence[InputPicture],
+        threshold: float,
+        scale_map: Tensor | None = None,
+        mark: Mark = no_mark,
+    ) -> list[Found]:
+        """
+        Find everybody in pictures; those of one size go through together.
+
+        `scale_map` (B, N, 2) takes the place of the network's own (pictures of one size alone).
+        `mark` is called after each stage with its name.
+        """
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, picture in enumerate(pictures):
+            groups.setdefault(picture.image_rgb.shape, []).append(index)
+        found: dict[int, Found] = {}
+        with torch.inference_mode():
+            for indices in groups.values():
+                for first in range(0, len(indices), _MOST_PICTURES):
+                    some = indices[first : first + _MOST_PICTURES]
+                    session = self.session(len(some), pictures[some[0]].image_rgb.shape[:2])
+                    results = session.run([pictures[i] for i in some], threshold, scale_map, mark)
+                    found.update(zip(some, results, strict=True))
+        return [found[index] for index in range(len(pictures))]
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs are captured."""
+        return sum(len(session.stages) for session in self._sessions.values())
+
+    def session(self, batch: int, height_width: tuple[int, ...]) -> Session:
+        """Return the session of so many pictures of a size; it is made where there is none."""
+        height, width = height_width
+        resized = resized_size(height, width, self.model.config.input_size)
+        size = PictureSize(batch, *((height, width) if self.ahead else resized), *resized)
+        if size not in self._sessions:
+            while len(self._sessions) >= _MOST_SESSIONS:
+                self._sessions.popitem(last=False)
+            with torch.inference_mode():
+                self._sessions[size] = Session(self.model, size, ahead=self.ahead)
+        self._sessions.move_to_end(size)
+        return self._sessions[size]
+
+    def warm_up(
+        self,
+        batch: int,
+        height: int,
+        width: int,
+        say: Callable[[str], None],
+        most_tokens: int,
+    ) -> None:
+        """Capture everything that pictures of a size may need, up to so many tokens."""
+        with torch.inference_mode():
+            self.session(batch, (height, width)).warm_up(say, most_tokens)

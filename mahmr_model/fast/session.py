@@ -1,0 +1,294 @@
+"""One size of picture: its tables, its memory, and the way of its pictures through the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mahmr_model.bodies import pose_queries
+from mahmr_model.eager import choose, found_of
+from mahmr_model.fast.encoder import Choice, Encoded
+from mahmr_model.fast.layout import bucket, CELL_NUMBERS, make_layout, PictureSize
+from mahmr_model.fast.stages import Stages
+from mahmr_model.found import Found, InputPicture, NotFiniteError
+from mahmr_model.geometry.placement import Lens
+from mahmr_model.network import LayerPrediction
+from mahmr_model.preprocess import resize
+from mahmr_model.types import FloatArray
+
+if TYPE_CHECKING:
+    from mahmr_model.fast.backend import FastModel
+
+_PEOPLE = (8, 16, 32)
+"""Bodies posed for each picture on CUDA: the first of these, or all queries, that suffices."""
+
+
+class Mark(Protocol):
+    """Is told that a stage is done (on CUDA: is in the queue)."""
+
+    def __call__(self, stage: str) -> None:
+        """Take note."""
+
+
+def no_mark(stage: str) -> None:
+    """Take no note."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """What goes back to the host of one batch, in one piece."""
+
+    numbers: Tensor
+    """The fields of `PosedQueries`, one after the other, then each picture's focal lengths."""
+    shapes: dict[str, torch.Size]
+    """The fields' names and shapes."""
+
+
+class Session:
+    """
+    Takes B pictures of one size to people.
+
+    Working `ahead`, as is right where the device runs beside the host, it resizes on the device,
+    rounds numbers of rows up to those there are graphs for, and poses bodies before the host
+    knows how many it wants; otherwise everything has the size it needs.
+    """
+
+    def __init__(self, model: FastModel, size: PictureSize, *, ahead: bool) -> None:
+        self.model = model
+        self.ahead = ahead
+        self.stages = Stages(model.device)
+        device, dtype, batch = model.device, model.dtype, size.batch
+        self.layout = make_layout(size, model.config, device)
+        self.codes = self.layout.codes(model.omega, model.level_embed).to(dtype)
+        self.pictures = torch.zeros(
+            batch, size.height, size.width, 3, dtype=torch.uint8, device=device
+        )
+        self.patches = torch.zeros(
+            batch * self.layout.cells + 1, CELL_NUMBERS, dtype=dtype, device=device
+        )
+        self.features = torch.zeros(
+            self.layout.feature_rows, model.config.encoder_dim, device=device
+        )
+        self.known = torch.full((batch, 4), torch.nan, device=device)
+        self.sizes = torch.tensor(
+            [[size.resized_height, size.resized_width]] * batch, dtype=torch.float32, device=device
+        )
+        self.decoded = model.decoder.empty(batch)
+        self.fov_rad = torch.zeros(batch, device=device)
+        self._people = _PEOPLE[0]
+        self._totals = self._on_host((2,), torch.int64)
+        self._results = self._on_host((0,), torch.float32)
+        if ahead:
+            self._pictures_on_host = self._on_host(self.pictures.shape, torch.uint8)
+            self._known_on_host: Sequence[tuple[float, ...]] = ()
+
+    def run(
+        self,
+        pictures: Sequence[InputPicture],
+        threshold: float,
+        scale_map: Tensor | None,
+        mark: Mark,
+    ) -> list[Found]:
+        """Find everybody above the threshold; see `FastBackend`."""
+        self._take(pictures)
+        mark('copy')
+        choice = self._look(scale_map, mark)
+        fine_rows, token_rows = self._read(choice.totals)
+        mark('counts')
+        encoded = self._encode(choice, fine_rows, token_rows, mark)
+        prediction = self._decode(encoded, mark)
+        if self.ahead:
+            return self._pose_top(prediction, threshold, mark)
+        return self._pose_chosen(prediction, threshold, mark)
+
+    def warm_up(self, say: Callable[[str], None], most_tokens: int) -> None:
+        """Capture all stages for up to so many tokens (and rows of the fine pass) a batch."""
+        nobody = torch.zeros(
+            self.layout.size.batch, self.layout.cells, 2, device=self.model.device
+        )
+        choice = self._look(nobody, no_mark)
+        fine_rows, token_rows = self._read(choice.totals)
+        least = min(fine_rows, token_rows)
+        sizes = sorted({bucket(rows) for rows in range(least, most_tokens + 1)})
+        for number, rows in enumerate(sizes):
+            say(f'capturing {rows} tokens ({number + 1} of {len(sizes)})')
+            encoded = self._encode(choice, max(rows, fine_rows), max(rows, token_rows), no_mark)
+            prediction = self._decode(encoded, no_mark)
+        for count in self._counts():
+            self._pose(prediction, count)
+
+    def _take(self, pictures: Sequence[InputPicture]) -> None:
+        """Bring pictures and known lenses to where the stages take them from."""
+        if not self.ahead:
+            for place, picture in zip(self.pictures.numpy(), pictures, strict=True):
+                np.copyto(place, resize(picture.image_rgb, self.model.config.input_size))
+            self.known.copy_(torch.tensor([picture.known_lens() for picture in pictures]))
+            return
+        for place, picture in zip(self._pictures_on_host.numpy(), pictures, strict=True):
+            np.copyto(place, picture.image_rgb)
+        self.pictures.copy_(self._pictures_on_host, non_blocking=True)
+        known = [picture.known_lens() for picture in pictures]
+        if repr(known) != repr(self._known_on_host):  # not-a-number is not equal to itself
+            self._known_on_host = known
+            self.known.copy_(torch.tensor(known))
+
+    def _look(self, scale_map: Tensor | None, mark: Mark) -> Choice:
+        """Cut pictures into cells, run the coarse pass, choose tokens."""
+        encoder, layout = self.model.encoder, self.layout
+        self.stages('patches', lambda: encoder.patches(self.pictures, layout, self.patches))
+        mark('preprocess')
+
+        def look() -> Choice:
+            logits = encoder.coarse(self.patches, layout, self.features)
+            return encoder.choose(logits.sigmoid(), layout)
+
+        choice = self.stages('coarse', look)
+        if scale_map is not None:
+            forced = encoder.choose(scale_map, layout)
+            for name, value in vars(forced).items():
+                getattr(choice, name).copy_(value)
+        mark('coarse pass')
+        return choice
+
+    def _read(self, totals: Tensor) -> tuple[int, int]:
+        """Read how many rows the next stages have: the one time that the host has to wait."""
+        self._totals.copy_(totals, non_blocking=True)
+        self._wait()
+        fine, tokens = self._totals.tolist()
+        return (bucket(fine), bucket(tokens)) if self.ahead else (fine, tokens)
+
+    def _encode(self, choice: Choice, fine_rows: int, token_rows: int, mark: Mark) -> Encoded:
+        encoder, layout, features = self.model.encoder, self.layout, self.features
+        self.stages(
+            ('fine', fine_rows),
+            lambda: encoder.fine(self.patches, layout, choice, features, fine_rows),
+        )
+        mark('fine pass')
+        encoded = self.stages(
+            ('rest', token_rows),
+            lambda: encoder.rest(layout, choice, features, self.codes, token_rows),
+        )
+        mark('encoder')
+        return encoded
+
+    def _decode(self, encoded: Encoded, mark: Mark) -> LayerPrediction:
+        """Run decoder and heads; what the heads take lies in the same place for all sizes."""
+        batch, decoded = self.layout.size.batch, self.decoded
+
+        def decode() -> None:
+            result = self.model.decoder(encoded, batch)
+            for name, value in vars(result).items():
+                getattr(decoded, name).copy_(value)
+            if encoded.fov_rad is not None:
+                self.fov_rad.copy_(encoded.fov_rad)
+
+        self.stages(('decoder', len(encoded.features)), decode)
+        mark('decoder')
+        prediction = self.stages('heads', lambda: self.model.heads(decoded, batch))
+        mark('heads')
+        return prediction
+
+    def _pose_chosen(
+        self, prediction: LayerPrediction, threshold: float, mark: Mark
+    ) -> list[Found]:
+        """Pose those above the threshold, who are known at once on a CPU."""
+        confidence = prediction.confidence_logits.float().sigmoid().numpy()
+        picture, query = choose(confidence, threshold)
+        lens = self._lens()
+        posed = pose_queries(
+            prediction,
+            self.model.body,
+            lens,
+            self.model.config.input_size,
+            torch.from_numpy(picture),
+            torch.from_numpy(query),
+        )
+        mark('bodies')
+        arrays = {name: value.numpy() for name, value in vars(posed).items()}
+        focal = lens.focal_xy_px.numpy()
+        return [found_of(arrays, picture == i, focal[i].copy()) for i in range(len(focal))]
+
+    def _pose_top(self, prediction: LayerPrediction, threshold: float, mark: Mark) -> list[Found]:
+        """
+        Pose the most confident of each picture before the host knows how many it wants.
+
+        It asks for more bodies where those were not enough, and for as many the next time.
+        """
+        for count in self._counts():
+            arrays, focal = self._fetch(self._pose(prediction, count), mark)
+            confidence = arrays['confidence'].reshape(-1, count)
+            if not np.isfinite(confidence).all():
+                raise NotFiniteError('confidence')
+            wanted = (confidence > threshold).sum(1)
+            if wanted.max() < count:
+                break
+        self._people = count
+        return [
+            found_of(arrays, np.arange(i * count, i * count + n), focal[i].copy())
+            for i, n in enumerate(wanted)
+        ]
+
+    def _counts(self) -> list[int]:
+        """Return the numbers of bodies to try, the last one's own first."""
+        queries = self.model.config.queries
+        return [n for n in _PEOPLE if self._people <= n < queries] + [queries]
+
+    def _pose(self, prediction: LayerPrediction, count: int) -> Posed:
+        """Pose the `count` most confident queries of each picture."""
+        batch = self.layout.size.batch
+
+        def pose() -> Posed:
+            top = prediction.confidence_logits.topk(count, dim=1).indices
+            picture = torch.arange(batch, device=top.device).repeat_interleave(count)
+            lens = self._lens()
+            people = pose_queries(
+                prediction,
+                self.model.body,
+                lens,
+                self.model.config.input_size,
+                picture,
+                top.flatten(),
+            )
+            shapes = {name: value.shape for name, value in vars(people).items()}
+            parts = [*vars(people).values(), lens.focal_xy_px]
+            return Posed(torch.cat([part.flatten() for part in parts]), shapes)
+
+        return self.stages(('bodies', count), pose)
+
+    def _fetch(self, posed: Posed, mark: Mark) -> tuple[dict[str, np.ndarray], FloatArray]:
+        """Bring results to the host in one copy; they hold until the next one."""
+        mark('bodies')
+        if self._results.numel() < posed.numbers.numel():
+            self._results = self._on_host(posed.numbers.shape, torch.float32)
+        results = self._results[: posed.numbers.numel()]
+        results.copy_(posed.numbers, non_blocking=True)
+        self._wait()
+        numbers = results.numpy()
+        arrays: dict[str, np.ndarray] = {}
+        for name, shape in posed.shapes.items():
+            arrays[name], numbers = (
+                numbers[: shape.numel()].reshape(shape),
+                numbers[shape.numel() :],
+            )
+        mark('result copy')
+        return arrays, numbers.reshape(-1, 2)
+
+    def _on_host(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Return memory of the host that the device reaches without the host's help."""
+        return torch.empty(*shape, dtype=dtype, pin_memory=self.model.device.type == 'cuda')
+
+    def _wait(self) -> None:
+        """Wait for the device."""
+        if self.model.device.type == 'cuda':
+            torch.cuda.current_stream(self.model.device).synchronize()
+
+    def _lens(self) -> Lens:
+        fov_rad = self.fov_rad if self.model.config.camera_branch else None
+        return Lens.of_sizes(self.sizes, self.model.config.input_size, fov_rad).with_known(
+            self.known
+        )

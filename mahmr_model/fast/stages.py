@@ -1,0 +1,66 @@
+"""Stages of fixed shapes: on CUDA each is captured as a graph, once, and replayed from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+import logging
+from typing import TypeVar
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar('T')
+_WARM_UP_CALLS = 2
+"""Before its capture a stage runs as often, so that libraries choose kernels and get memory."""
+
+
+class Stages:
+    """
+    Runs stages by key; everything on one device, one at a time.
+
+    A captured stage reads and writes the tensors it was captured with, so whatever it takes has
+    to lie where it lay then, and its result holds until its next call. Stages share their
+    memory: what one has put out stays, what it needed in between is the next one's.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.graphs = device.type == 'cuda'
+        self._captured: dict[Hashable, tuple[torch.cuda.CUDAGraph, object]] = {}
+        self._pool = torch.cuda.graph_pool_handle() if self.graphs else None
+
+    def __len__(self) -> int:
+        """Return how many stages are captured."""
+        return len(self._captured)
+
+    def __call__(self, key: Hashable, stage: Callable[[], T]) -> T:
+        """Run a stage; the key says all that its shapes and the tensors it takes depend on."""
+        if not self.graphs:
+            return stage()
+        if key not in self._captured:
+            try:
+                self._captured[key] = self._capture(stage)
+            except RuntimeError as error:
+                logger.warning(
+                    'CUDA graphs do not work here (%s): going on without them, more slowly.',
+                    str(error).strip().splitlines()[0],
+                )
+                self.graphs = False
+                torch.cuda.synchronize()
+                return stage()
+        graph, result = self._captured[key]
+        graph.replay()
+        return result  # type: ignore[return-value]  # the key stands for one kind of result
+
+    def _capture(self, stage: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
+        current, beside = torch.cuda.current_stream(), torch.cuda.Stream()
+        beside.wait_stream(current)
+        with torch.cuda.stream(beside):
+            for _ in range(_WARM_UP_CALLS):
+                stage()
+        current.wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may use CUDA meanwhile; that is not this stage's business.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode='thread_local'):
+            result = stage()
+        return graph, result
