@@ -76,7 +76,8 @@ class Smoother:
 
     def __init__(self, repose: Repose, config: SmootherConfig | None = None) -> None:
         self._repose = repose
-        self._config = config or SmootherConfig()
+        self.config = config or SmootherConfig()
+        """May be set between two pictures: what was smoothed so far is kept."""
         self.reset()
 
     def reset(self) -> None:
@@ -91,7 +92,7 @@ class Smoother:
         if self._now_s is not None and stamp_s < self._now_s:
             self.reset()
         self._now_s = stamp_s
-        oldest_s = stamp_s - self._config.gap_s
+        oldest_s = stamp_s - self.config.gap_s
         self._states = {i: s for i, s in self._states.items() if s.seen_s >= oldest_s}
         for index, identity in enumerate(people.ids.tolist()):
             seen = _seen(people, index, stamp_s)
@@ -118,7 +119,7 @@ class Smoother:
         elapsed_s = max(seen.seen_s - before.seen_s, 1e-3)
         place, velocity = self._filter_place(before, seen.place_m, elapsed_s)
         rotations, spin = self._filter_rotations(before, seen.rotations, elapsed_s)
-        share = _share(np.array(self._config.shape_cutoff_hz), elapsed_s)
+        share = _share(np.array(self.config.shape_cutoff_hz), elapsed_s)
         betas = before.betas + share * (seen.betas - before.betas)
         return _State(seen.seen_s, place, velocity, rotations, spin, betas)
 
@@ -130,8 +131,8 @@ class Smoother:
         sight = before.place_m / max(float(np.linalg.norm(before.place_m)), 1e-6)
         velocity, moved = before.velocity_m_s.copy(), before.place_m.copy()
         for part, config in (
-            (np.outer(sight, sight), self._config.along),
-            (np.eye(3) - np.outer(sight, sight), self._config.across),
+            (np.outer(sight, sight), self.config.along),
+            (np.eye(3) - np.outer(sight, sight), self.config.across),
         ):
             change = part @ (step / elapsed_s - before.velocity_m_s)
             velocity += _share(np.array(config.derivative_cutoff_hz), elapsed_s) * change
@@ -143,7 +144,7 @@ class Smoother:
         self, before: _State, rotations: _Array, elapsed_s: float
     ) -> tuple[_Array, _Array]:
         """Filter rotations (24, 4) on SO(3): a share of the turn that leads to the new ones."""
-        config = self._config.rotation
+        config = self.config.rotation
         held = Rotation.from_quat(before.rotations)
         turn = (held.inv() * Rotation.from_quat(rotations)).as_rotvec()
         share = _share(np.array(config.derivative_cutoff_hz), elapsed_s)

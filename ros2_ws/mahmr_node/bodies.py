@@ -8,7 +8,7 @@ is on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import threading
 import time
 from typing import Any
@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image
 
 from mahmr_model.body.joints import JOINT_NAMES_45
 from mahmr_model.errors import UserError
-from mahmr_node.messages import Result, rgb_image
+from mahmr_node.messages import Result, rgb_image, Sending
 
 # Bodies of a camera that gives no results for this long are no longer tracked, at the earliest.
 SILENCE_S = 2.0
@@ -29,8 +29,6 @@ SILENCE_S = 2.0
 # The keypoints of hri_msgs/Skeleton2D; "neck" is SMPL's, all others have the same name.
 PAIRED = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle', 'eye', 'ear')
 KEYPOINTS = ('nose', 'neck', *(f'{side}_{part}' for part in PAIRED for side in ('left', 'right')))
-
-Sending = tuple[Callable[[Any], None], Any]
 
 
 class Bodies:

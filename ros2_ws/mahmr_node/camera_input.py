@@ -67,7 +67,7 @@ class CameraInput:
         self._subscriptions = (
             MatchingSubscription(node, image_type, image_topic, slot.put, reliability),
             MatchingSubscription(
-                node, CameraInfo, camera_info_topic(node, name, camera), self._keep_info
+                node, CameraInfo, camera_info_topic(node, name, camera), self.keep_info
             ),
         )
 
@@ -93,7 +93,8 @@ class CameraInput:
         header.frame_id = self._frame_id(header.frame_id)
         return Picture(self._undistort(image_rgb, lens), header, lens, frame.arrival_s)
 
-    def _keep_info(self, info: CameraInfo) -> None:
+    def keep_info(self, info: CameraInfo) -> None:
+        """Use this calibration from the next picture on."""
         self._info = info
 
     def _lens(self, width: int, height: int) -> Lens:

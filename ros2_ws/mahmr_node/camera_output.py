@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,17 +19,19 @@ from mahmr_node.bodies import Bodies
 from mahmr_node.cdr import marker_array
 from mahmr_node.markers import markers_of
 from mahmr_node.mesh import MeshReducer
-from mahmr_node.messages import Result
+from mahmr_node.messages import Result, Sending
 from mahmr_node.parameters import Settings
 from mahmr_node.transforms import Transforms
 
-# In the order in which they are sent: the overlay, which takes longest, holds up no other.
+OVERLAY = 'overlay'
+
+# In the order in which they are sent.
 TOPICS = {
     'markers': MarkerArray,
     'humans': HumanArray,
     'poses': PoseArray,
     'estimated_camera_info': CameraInfo,
-    'overlay': Image,
+    OVERLAY: Image,
 }
 
 
@@ -67,24 +69,39 @@ class CameraOutput:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def messages(
-        self, result: Result, settings: Settings, interval_s: float
-    ) -> Iterator[tuple[Callable[[Any], None], Any]]:
+    def listeners(self) -> dict[str, int]:
+        """Return how many listen to each topic."""
+        return {t: p.get_subscription_count() for t, p in self._publishers.items()}
+
+    def messages(self, result: Result, settings: Settings, interval_s: float) -> Iterator[Sending]:
         """
         Build what has listeners, one by one: each message comes with the call that sends it.
 
+        The overlay, which takes longer than all others together, is built by `overlay`.
         `interval_s` is the time between results, which the lifetime of markers depends on.
         """
         people = self._shared.reduce_mesh(result.people, settings.mesh_faces)
         reduced = replace(result, people=people)
         for topic, publisher in self._publishers.items():
-            if publisher.get_subscription_count() > 0:
-                shown = result if topic == 'overlay' else reduced
-                yield publisher.publish, self._build(topic, shown, settings, interval_s)
+            if topic != OVERLAY and publisher.get_subscription_count() > 0:
+                yield publisher.publish, self._build(topic, reduced, settings, interval_s)
         if self._shared.transforms is not None:
             yield from self._shared.transforms.messages(self._name, result)
         if self._shared.bodies is not None:
             yield from self._shared.bodies.messages(self._name, result, interval_s)
+
+    @property
+    def wants_overlay(self) -> bool:
+        """Whether somebody looks at the overlay."""
+        return self._publishers[OVERLAY].get_subscription_count() > 0
+
+    def overlay(self, result: Result) -> Sending:
+        """Draw the people into their picture; the message comes with the call that sends it."""
+        return self._publishers[OVERLAY].publish, self._draw(result)
+
+    def _draw(self, result: Result) -> Image:
+        overlay_rgb = draw_overlay(result.picture.image_rgb, result.people)
+        return messages.rgb_image(result.picture.header, overlay_rgb)
 
     def _build(self, topic: str, result: Result, settings: Settings, interval_s: float) -> Any:
         if topic == 'markers':
@@ -94,7 +111,4 @@ class CameraOutput:
             return messages.human_array(result, vertices=settings.publish_vertices)
         if topic == 'poses':
             return messages.pose_array(result)
-        if topic == 'overlay':
-            overlay_rgb = draw_overlay(result.picture.image_rgb, result.people)
-            return messages.rgb_image(result.picture.header, overlay_rgb)
         return messages.camera_info(result)

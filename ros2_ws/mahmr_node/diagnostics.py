@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -12,6 +13,7 @@ from rclpy.node import Node
 from mahmr_node.frame_slot import FrameSlot
 
 PERIOD_S = 1.0
+MIB = 2**20
 
 # An error shows for at least this long, and is logged at most this often.
 ERROR_SHOWN_S = 5.0
@@ -27,6 +29,7 @@ class Timing:
     waiting_s: float
     preparing_s: float
     network_s: float
+    tracking_s: float
     publishing_s: float
     age_s: float
 
@@ -42,6 +45,7 @@ class CameraStatistics:
         self.people = 0
         self.calibration = ''
         self.timing: Timing | None = None
+        self.drawing_s: float | None = None
         self.last_result_s = time.monotonic()
         self.interval_s = 0.0
         self.last_error = ''
@@ -82,6 +86,8 @@ class CameraStatistics:
         if self.timing is not None:
             for key, seconds in vars(self.timing).items():
                 values[f'{key.removesuffix("_s")} (ms)'] = f'{1000 * seconds:.1f}'
+        if self.drawing_s is not None:
+            values['drawing (ms)'] = f'{1000 * self.drawing_s:.1f}'
         if now - self._last_error_s < ERROR_SHOWN_S:
             return DiagnosticStatus.ERROR, self.last_error, values
         if now - self.last_result_s > STALE_S:
@@ -113,7 +119,9 @@ class Diagnostics:
         level, message = DiagnosticStatus.OK, self._state()
         if self.transition_error:
             level, message = DiagnosticStatus.ERROR, self.transition_error
-        array = DiagnosticArray(status=[_status(name, level, message, {'state': self._state()})])
+        array = DiagnosticArray(
+            status=[_status(name, level, message, {'state': self._state(), **gpu_memory()})]
+        )
         array.header.stamp = self._node.get_clock().now().to_msg()
         for camera in self._cameras():
             status = camera.status(self._rate_hz(camera))
@@ -132,3 +140,18 @@ def _status(name: str, level: bytes, message: str, values: dict[str, str]) -> Di
     return DiagnosticStatus(
         level=level, name=name, message=message, hardware_id='mahmr', values=pairs
     )
+
+
+def gpu_memory() -> dict[str, str]:
+    """Return what this process holds of each GPU it uses, as values of the diagnostics."""
+    torch = sys.modules.get('torch')
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    values = {}
+    for index in range(torch.cuda.device_count()):
+        # What torch keeps for later counts: nobody else can have it.
+        if reserved := torch.cuda.memory_reserved(index):
+            free, total = torch.cuda.mem_get_info(index)
+            values[f'GPU {index} memory of this node (MiB)'] = f'{reserved / MIB:.0f}'
+            values[f'GPU {index} memory free (MiB)'] = f'{free / MIB:.0f} of {total / MIB:.0f}'
+    return values

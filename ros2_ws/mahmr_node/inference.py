@@ -42,6 +42,9 @@ class PredictorLike(Protocol):
     ) -> list[People]:
         """Return the people of each picture."""
 
+    def repose(self, people: People) -> People:
+        """Return people whose pose, shape or place was changed with joints and meshes of it."""
+
 
 LoadPredictor = Callable[[Settings], PredictorLike]
 
@@ -92,12 +95,23 @@ class Inference:
             try:
                 results = self._predictor.predict_batch(images_rgb, cameras)
             except Exception as error:
+                lacks_memory = _is_lack_of_memory(error)
                 if len(images_rgb) == 1:
-                    return [error]
+                    return [_lack_of_memory(error) if lacks_memory else error]
             else:
                 return [_without_nan(people) for people in results]
+        if lacks_memory:
+            # Only here, where the fault and with it the tensors of the batch are gone.
+            _give_memory_back()
         parts = zip(images_rgb, cameras, strict=True)
         return [self.run([i], [c], confidence_threshold)[0] for i, c in parts]
+
+    def repose(self, people: People) -> People:
+        """Return changed people with joints and meshes of their pose, shape and place."""
+        with self._busy:
+            if self._predictor is None:
+                raise UserError('The network was unloaded before these people were smoothed.')
+            return self._predictor.repose(people)
 
     def close(self) -> None:
         """Give the predictor's memory back, after the pictures that are in it right now."""
@@ -111,10 +125,29 @@ class Inference:
     def _free(self) -> None:
         with self._busy:
             self._predictor = None
-            gc.collect()
-            torch = sys.modules.get('torch')
-            if torch is not None and torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """Let the GPU have what torch keeps of it for later."""
+    gc.collect()
+    torch = sys.modules.get('torch')
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    # torch.OutOfMemoryError is of GPUs; on a CPU torch raises a RuntimeError.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {'MemoryError', 'OutOfMemoryError'}) or 'allocate memory' in str(error)
+
+
+def _lack_of_memory(error: Exception) -> UserError:
+    said = str(error).partition('\n')[0]
+    return UserError(
+        f'There is not enough memory for this picture ({said}); choose a smaller `input_size` or '
+        'half `precision`, use fewer cameras, or end what else runs on this device.'
+    )
 
 
 def _without_nan(people: People) -> People | Exception:

@@ -49,7 +49,7 @@ def markers_of(
             mesh = marker(Marker.TRIANGLE_LIST, 'mesh')
             mesh.color.a = settings.marker_opacity
             vertices_m = people.vertices_camera_m[index].astype(np.float64)
-            markers.append((mesh, vertices_m[people.faces.reshape(-1)]))
+            markers.append((mesh, vertices_m.take(people.faces.reshape(-1), axis=0)))
         if settings.draw_skeletons:
             bones = marker(Marker.LINE_LIST, 'skeleton')
             bones.scale = Vector3(x=BONE_M)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from mahmr_msgs.msg import Human, HumanArray
@@ -15,6 +17,9 @@ from std_msgs.msg import Header
 
 from mahmr_model.types import ImageArray, People
 from mahmr_node.cameras import Lens
+
+Sending = tuple[Callable[[Any], None], Any]
+"""The call that sends a message, and the message."""
 
 CAMERA_SOURCES = {
     'given': HumanArray.CAMERA_INFO,

@@ -11,6 +11,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from mahmr_model.errors import UserError
+from mahmr_model.tracking import Smoother, Tracker
 from mahmr_node.camera_input import CameraInput
 from mahmr_node.diagnostics import CameraStatistics, Diagnostics
 from mahmr_node.frame_slot import FrameSlot
@@ -176,8 +177,6 @@ class MahmrNode(LifecycleNode):
             self._inference = None
 
     def _start(self) -> None:
-        from mahmr_model.tracking import Tracker
-
         assert self._inference is not None, 'activated before it was configured'
         if self._bodies is not None:
             self._bodies.open()
@@ -189,6 +188,7 @@ class MahmrNode(LifecycleNode):
                 CameraInput(self, name, camera, lambda: self.mahmr_parameters.settings, slot),
                 self._outputs[name],
                 Tracker(),
+                Smoother(self._inference.repose),
                 CameraStatistics(name, slot),
             )
             self._lines.append(line)

@@ -138,6 +138,47 @@ NODE_PARAMETERS = (
         choices=('auto', 'estimated'),
     ),
     Spec('tracking', True, 'Give people ids that stay over time.'),
+    Spec(
+        'smoothing',
+        False,
+        'Calm people over time, at the price of some delay (needs tracking); off: the raw numbers '
+        'of the network.',
+    ),
+    Spec(
+        'smoothing_across_hz',
+        1.0,
+        'Smoothing of the place across the line of sight: cutoff at rest; lower is calmer.',
+        low=0.01,
+        high=100.0,
+    ),
+    Spec(
+        'smoothing_along_hz',
+        0.5,
+        'Smoothing of the distance: cutoff at rest; lower is calmer.',
+        low=0.01,
+        high=100.0,
+    ),
+    Spec(
+        'smoothing_rotation_hz',
+        1.0,
+        "Smoothing of the joints' rotations: cutoff at rest; lower is calmer.",
+        low=0.01,
+        high=100.0,
+    ),
+    Spec(
+        'smoothing_shape_hz',
+        0.2,
+        'Smoothing of the shape numbers: cutoff; lower is calmer.',
+        low=0.01,
+        high=100.0,
+    ),
+    Spec(
+        'smoothing_speed_gain',
+        1.0,
+        'Smoothing: how much sooner fast movements are followed, as a factor; 0: not at all.',
+        low=0.0,
+        high=100.0,
+    ),
     Spec('frame_override', '', 'Frame of all results; empty: exactly that of the picture.'),
     Spec(
         'default_frame',
@@ -185,6 +226,12 @@ class Settings:
     confidence_threshold: float
     camera_source: str
     tracking: bool
+    smoothing: bool
+    smoothing_across_hz: float
+    smoothing_along_hz: float
+    smoothing_rotation_hz: float
+    smoothing_shape_hz: float
+    smoothing_speed_gain: float
     frame_override: str
     default_frame: str
     marker_lifetime_s: float
@@ -194,6 +241,12 @@ class Settings:
     draw_labels: bool
     publish_vertices: bool
     mesh_faces: int
+
+    def fault(self) -> str | None:
+        """Say which of them do not go together; None where all do."""
+        if self.smoothing and not self.tracking:
+            return 'smoothing needs tracking, which is off; turn both on, or smoothing off first'
+        return None
 
 
 @dataclass(frozen=True)
@@ -268,6 +321,8 @@ class Parameters:
         """
         self._specs = {spec.name: spec for spec in NODE_PARAMETERS}
         self.settings = Settings(**declare(node, NODE_PARAMETERS))
+        if fault := self.settings.fault():
+            raise UserError(f'The parameters do not go together: {fault}.')
         self.cameras: dict[str, CameraSettings] = {}
         for name in self.settings.cameras:
             values = declare(node, camera_parameters(name))
@@ -288,7 +343,10 @@ class Parameters:
                 return SetParametersResult(successful=False, reason=fault)
             if parameter.name in known:
                 changes[parameter.name] = parameter.value
-        self.settings = replace(self.settings, **changes)
+        settings = replace(self.settings, **changes)
+        if fault := settings.fault():
+            return SetParametersResult(successful=False, reason=fault)
+        self.settings = settings
         return SetParametersResult(successful=True)
 
 

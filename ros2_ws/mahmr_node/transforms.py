@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from geometry_msgs.msg import Pose, TransformStamped, Vector3
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from mahmr_model.errors import UserError
-from mahmr_node.messages import Result, root_poses
+from mahmr_node.messages import Result, root_poses, Sending
 
 # What tf2's own broadcaster offers, so that every listener matches.
 TF_QOS = QoSProfile(
@@ -42,9 +41,7 @@ class Transforms:
         """Take the publisher down."""
         self._node.destroy_lifecycle_publisher(self._publisher)
 
-    def messages(
-        self, camera_name: str, result: Result
-    ) -> Iterator[tuple[Callable[[Any], None], Any]]:
+    def messages(self, camera_name: str, result: Result) -> Iterator[Sending]:
         """Build a message where there are people and listeners; it comes with its sending."""
         if len(result.people) and self._publisher.get_subscription_count() > 0:
             transforms = [

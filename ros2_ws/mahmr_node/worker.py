@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import threading
 import time
 import traceback
-from typing import Any, Protocol, TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 from mahmr_model.errors import UserError
+from mahmr_model.tracking import Smoother, SmootherConfig, Tracker
 from mahmr_model.types import People
 from mahmr_node.camera_input import CameraInput
 from mahmr_node.diagnostics import CameraStatistics, Timing
 from mahmr_node.frame_slot import Frame, FrameSlot
 from mahmr_node.inference import Inference
 from mahmr_node.messages import Picture, Result
+from mahmr_node.overlays import Overlays
 from mahmr_node.parameters import Settings
 
 if TYPE_CHECKING:
     from mahmr_node.camera_output import CameraOutput
-
-
-class TrackerLike(Protocol):
-    """What gives people their ids: `mahmr_model.tracking.Tracker`."""
-
-    def update(self, people: People, stamp_s: float) -> People:
-        """Return the same people with ids."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,8 @@ class CameraLine:
     slot: FrameSlot
     input: CameraInput
     output: CameraOutput
-    tracker: TrackerLike
+    tracker: Tracker
+    smoother: Smoother
     statistics: CameraStatistics
 
 
@@ -65,6 +61,7 @@ class Worker:
         self._now_s = now_s
         self._stopped = False
         self._publishing = threading.Lock()
+        self._overlays = Overlays(self._send, self._report)
         self._thread = threading.Thread(target=self._run, name='mahmr worker', daemon=True)
         self._thread.start()
 
@@ -77,13 +74,14 @@ class Worker:
         """
         with self._publishing:
             self._stopped = True
+        self._overlays.stop()
         with self._arrived:
             self._arrived.notify_all()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread to end; whether it has."""
+        """Wait for the threads to end, for so long each; whether they have."""
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._overlays.join(timeout_s) and not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:
@@ -126,7 +124,9 @@ class Worker:
                 self._report(line, people)
                 continue
             try:
-                self._finish(line, picture, people, settings)
+                people = follow(line, people, picture.stamp_s, settings)
+                tracked_s = time.monotonic()
+                self._publish(line, Result(picture, people), settings)
             except Exception as error:
                 self._report(line, error)
                 continue
@@ -134,24 +134,27 @@ class Worker:
                 waiting_s=taken_s - picture.arrival_s,
                 preparing_s=prepared_s - taken_s,
                 network_s=network_s,
-                publishing_s=time.monotonic() - started_s,
+                tracking_s=tracked_s - started_s,
+                publishing_s=time.monotonic() - tracked_s,
                 age_s=self._now_s() - picture.stamp_s,
             )
             line.statistics.succeed(len(people), picture.lens.calibration.name.lower(), timing)
 
-    def _finish(
-        self, line: CameraLine, picture: Picture, people: People, settings: Settings
-    ) -> None:
-        """Track and publish the people of one picture."""
-        if settings.tracking:
-            people = line.tracker.update(people, picture.stamp_s)
-        result = Result(picture, people)
-        for publish, message in line.output.messages(result, settings, line.statistics.interval_s):
-            # Only the sending is under the lock: drawing takes longer than a lifecycle
-            # transition may wait.
-            with self._publishing:
-                if self._stopped:
-                    return
+    def _publish(self, line: CameraLine, result: Result, settings: Settings) -> None:
+        """Publish the people of one picture."""
+        if line.output.wants_overlay:
+            self._overlays.put(line, result)
+        for sending in line.output.messages(result, settings, line.statistics.interval_s):
+            self._send(*sending)
+
+    def _send(self, publish: Callable[[Any], None], message: Any) -> None:
+        """
+        Send a message, unless the node has been deactivated meanwhile.
+
+        Only this is under the lock: a lifecycle transition cannot wait for the building.
+        """
+        with self._publishing:
+            if not self._stopped:
                 publish(message)
 
     def _report(self, line: CameraLine, error: Exception) -> None:
@@ -165,3 +168,33 @@ class Worker:
             if kind:
                 text += '\n' + ''.join(traceback.format_exception(error))
             self._logger.error(text)
+
+
+def follow(line: CameraLine, people: People, stamp_s: float, settings: Settings) -> People:
+    """Return people with their ids over time, and smoothed, where the parameters say so."""
+    if settings.tracking:
+        people = line.tracker.update(people, stamp_s)
+    if settings.smoothing:
+        line.smoother.config = smoother_config(settings)
+        return line.smoother.update(people, stamp_s)
+    line.smoother.reset()
+    return people
+
+
+def smoother_config(settings: Settings) -> SmootherConfig:
+    """Return the filters that the parameters ask for."""
+    chosen, gain = SmootherConfig(), settings.smoothing_speed_gain
+    cutoffs_hz = {
+        'across': settings.smoothing_across_hz,
+        'along': settings.smoothing_along_hz,
+        'rotation': settings.smoothing_rotation_hz,
+    }
+    filters = {
+        name: replace(
+            getattr(chosen, name),
+            min_cutoff_hz=cutoff_hz,
+            speed_gain=gain * getattr(chosen, name).speed_gain,
+        )
+        for name, cutoff_hz in cutoffs_hz.items()
+    }
+    return replace(chosen, shape_cutoff_hz=settings.smoothing_shape_hz, **filters)

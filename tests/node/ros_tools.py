@@ -103,22 +103,31 @@ class Camera:
         self._rig.wait(lambda: self.images.get_subscription_count() > 0, 'a picture listener')
 
     def send(
-        self, people: int = 1, fault: int = 0, size: tuple[int, int] = (64, 48), frame: str = 'cam'
+        self,
+        people: int = 1,
+        fault: int = 0,
+        size: tuple[int, int] = (64, 48),
+        frame: str = 'cam',
+        right_cm: int = 0,
     ) -> Image:
         """Send a picture that has `people` people in it, as stand_in.py reads it."""
-        message = picture(people, fault, size, frame)
+        message = picture(people, fault, size, frame, right_cm)
         message.header.stamp = self._rig.node.get_clock().now().to_msg()
         self.images.publish(message)
         return message
 
 
 def picture(
-    people: int = 1, fault: int = 0, size: tuple[int, int] = (64, 48), frame: str = 'cam'
+    people: int = 1,
+    fault: int = 0,
+    size: tuple[int, int] = (64, 48),
+    frame: str = 'cam',
+    right_cm: int = 0,
 ) -> Image:
-    """Make a picture for the stand-in: its first pixel asks for people and a fault."""
+    """Make a picture for the stand-in: its first pixel asks for people, a fault and a place."""
     width, height = size
     rgb = np.full((height, width, 3), 90, np.uint8)
-    rgb[0, 0] = (people, fault, 0)
+    rgb[0, 0] = (people, fault, right_cm)
     message = Image(width=width, height=height, encoding='rgb8', step=3 * width)
     message.header.frame_id = frame
     message.data = array.array('B', rgb.tobytes())

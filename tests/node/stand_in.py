@@ -2,13 +2,15 @@
 The node with a predictor that knows its people: run as a process by the tests.
 
 Who is in a picture is written into it: the value of its first pixel (red) is the number of
-people. Faults are asked for by the first pixel's green: see `FAULTS`. What it saw and how long it
+people. Faults are asked for by the first pixel's green: see `FAULTS`. Its blue moves everybody to
+the right, by so many centimetres. What it saw and how long it
 takes comes from environment variables, so that the node's own command line stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 import os
 from pathlib import Path
@@ -19,16 +21,18 @@ import numpy as np
 
 from mahmr_model.errors import UserError
 from mahmr_model.types import Camera, ImageArray, People
+from mahmr_node.messages import Result
 from mahmr_node.parameters import Settings
 
 DELAY_S = 'STAND_IN_DELAY_S'
 LOAD_DELAY_S = 'STAND_IN_LOAD_DELAY_S'
 LOAD_FAILS_WHILE = 'STAND_IN_LOAD_FAILS_WHILE'
 LOG = 'STAND_IN_LOG'
+DRAWING_DELAY_S = 'STAND_IN_DRAWING_DELAY_S'  # together with LOG
 BODY = 'STAND_IN_BODY'
 REFRESH_FAILS = 'STAND_IN_REFRESH_FAILS'
 
-FAULTS = {1: 'raise', 2: 'nan', 3: 'memory'}
+FAULTS = {1: 'raise', 2: 'nan', 3: 'memory of a batch', 4: 'memory'}
 
 # Where the people stand, metres in the optical frame; they do not move.
 PLACES_M = np.array(
@@ -60,7 +64,7 @@ def people_in(image_rgb: ImageArray, camera: Camera | None) -> People:
     height, width = image_rgb.shape[:2]
     count = min(int(image_rgb[0, 0, 0]), len(PLACES_M))
     lens = camera or Camera.from_horizontal_fov(ESTIMATED_FOV_RAD, width, height)
-    roots = PLACES_M[:count]
+    roots = np.add(PLACES_M[:count], (0.01 * image_rgb[0, 0, 2], 0, 0))
     shape_m, faces = mesh()
     joints = np.repeat(roots[:, None], 45, axis=1) + np.linspace(0, 0.5, 45)[None, :, None]
     joints[:, 0] = roots
@@ -86,6 +90,10 @@ def people_in(image_rgb: ImageArray, camera: Camera | None) -> People:
     )
 
 
+class OutOfMemoryError(RuntimeError):
+    """Of the name and family of torch's own."""
+
+
 class StandIn:
     """A predictor whose answers and faults the pictures themselves ask for."""
 
@@ -108,14 +116,22 @@ class StandIn:
         faults = {FAULTS.get(int(image[0, 0, 1])) for image in images_rgb}
         if 'raise' in faults:
             raise RuntimeError('the stand-in was asked to fail')
-        if 'memory' in faults and len(images_rgb) > 1:
-            raise MemoryError('the stand-in has no memory for a batch')
+        if 'memory' in faults or ('memory of a batch' in faults and len(images_rgb) > 1):
+            raise OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB\nmore lines')
         people = [
             people_in(image, camera) for image, camera in zip(images_rgb, cameras, strict=True)
         ]
         if 'nan' in faults:
             people[0].vertices_camera_m[...] = np.nan
         return people
+
+    def repose(self, people: People) -> People:
+        moved_m = (people.translation_m - people.root_m)[:, None]
+        return replace(
+            people,
+            joints_camera_m=people.joints_camera_m + moved_m,
+            vertices_camera_m=people.vertices_camera_m + moved_m,
+        )
 
 
 def load(settings: Settings) -> StandIn:
@@ -138,13 +154,19 @@ def log_what_is_built() -> None:
     """Write into the log each message that the node builds."""
     from mahmr_node.camera_output import CameraOutput
 
-    build = CameraOutput._build
+    build, draw = CameraOutput._build, CameraOutput._draw
 
     def logged(self: CameraOutput, topic: str, *args: Any) -> Any:
         _log(f'built {topic}')
         return build(self, topic, *args)
 
+    def logged_drawing(self: CameraOutput, result: Result) -> Any:
+        _log('built overlay')
+        time.sleep(float(os.environ.get(DRAWING_DELAY_S, '0')))
+        return draw(self, result)
+
     CameraOutput._build = logged  # type: ignore[method-assign]
+    CameraOutput._draw = logged_drawing  # type: ignore[method-assign]
 
 
 def fail_in_a_callback() -> None:

@@ -62,6 +62,3 @@ def test_published(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         assert set(map(tuple, vertices_m.astype(np.float32))) <= set(map(tuple, full_m))
         triangles = rig.exchange(camera, markers, people=1).markers[1].points
         assert len(triangles) == 3 * len(faces)
-    refused = rig.set(mesh_faces=5)
-    assert not refused.successful
-    assert 'mesh_faces is 0 (all) or 100 at least, not 5' in refused.reason

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from ros_tools import Rig
 
 from mahmr_node.parameters import camera_parameters, NODE_PARAMETERS
@@ -33,6 +34,8 @@ def test_refused_with_reason(rig: Rig) -> None:
         'default_frame': ('', 'default_frame is empty'),
         'tracking': ('yes', 'type'),
         'weights': ('other.bin', 'read-only'),
+        'mesh_faces': (5, 'mesh_faces is 0 (all) or 100 at least, not 5'),
+        'smoothing_along_hz': (0.0, 'smoothing_along_hz'),
     }
     for name, (value, reason) in cases.items():
         result = rig.set(**{name: value})
@@ -54,3 +57,42 @@ def test_live(rig: Rig) -> None:
     assert rig.exchange(camera, results).header.frame_id == 'map'
     assert rig.set(tracking=False).successful
     assert [human.id for human in rig.exchange(camera, results, people=2).humans] == [0, 1]
+
+
+def test_do_not_go_together(rig: Rig) -> None:
+    """Smoothing without tracking is refused, whichever of the two is set."""
+    rig.start_node(active=False)
+    assert rig.set(smoothing=True).successful
+    refused = rig.set(tracking=False)
+    assert not refused.successful
+    assert 'smoothing needs tracking' in refused.reason
+    assert rig.set(smoothing=False).successful
+    assert rig.set(tracking=False).successful
+    assert not rig.set(smoothing=True).successful
+
+
+def test_smoothing(rig: Rig) -> None:
+    """A person who jumps aside is shown on the way there, and at once where it is off."""
+    rig.start_node()
+    camera, results = rig.camera(), rig.humans()
+
+    def jump_m() -> float:
+        """Return how far somebody who stood for two pictures and jumps 20 cm is shown to go."""
+        for right_cm in (0, 0):
+            before = rig.exchange(camera, results, right_cm=right_cm).humans[0]
+        after = rig.exchange(camera, results, right_cm=20).humans[0]
+        moved_m = after.root_pose.position.x - before.root_pose.position.x
+        for points in ('vertices_m', 'joints_m', 'translation_m'):
+            moved = getattr(after, points)[0] - getattr(before, points)[0]
+            assert moved == pytest.approx(moved_m, abs=1e-5)
+        return float(moved_m)
+
+    assert jump_m() == pytest.approx(0.2, abs=1e-5)
+    assert rig.set(smoothing=True, smoothing_speed_gain=0.0, smoothing_along_hz=0.1).successful
+    assert rig.set(smoothing_across_hz=0.1).successful
+    strong = jump_m()
+    assert 0 < strong < 0.15
+    assert rig.set(smoothing_across_hz=100.0, smoothing_along_hz=100.0).successful
+    assert strong < jump_m() < 0.2
+    assert rig.set(smoothing=False).successful
+    assert jump_m() == pytest.approx(0.2, abs=1e-5)

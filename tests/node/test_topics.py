@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import cv2
 from geometry_msgs.msg import PoseArray
@@ -205,7 +206,15 @@ def test_encodings_and_faults(rig: Rig) -> None:
     unknown = Image(width=4, height=4, encoding='32FC1', step=16)
     camera.images.publish(unknown)
     wait_for_error('"32FC1"')
-    for fault, text in ((1, 'the stand-in was asked to fail'), (2, 'not finite')):
+    camera.images.publish(Image(encoding='rgb8'))
+    wait_for_error('no pixels (0x0)')
+    camera.images.publish(Image(width=4, height=4, encoding='rgb8', step=12))
+    wait_for_error('0 bytes in all')
+    for fault, text in (
+        (1, 'the stand-in was asked to fail'),
+        (2, 'not finite'),
+        (4, 'not enough memory for this picture (CUDA out of memory. Tried to allocate 2.00 GiB)'),
+    ):
         camera.send(fault=fault)
         wait_for_error(text)
         assert len(rig.exchange(camera, results, people=2).humans) == 2
@@ -250,6 +259,23 @@ def test_nothing_is_built_without_listeners(rig: Rig) -> None:
     rig.exchange(camera, poses)
     built = {line for line in log.read_text().splitlines() if line.startswith('built')}
     assert built == {'built poses'}
+
+
+def test_drawing_holds_up_nothing(rig: Rig) -> None:
+    """Results come while an overlay is drawn, which passes over all but the newest of them."""
+    log = rig.folder / 'log'
+    rig.start_node(env={stand_in.LOG: str(log), stand_in.DRAWING_DELAY_S: '1.0'})
+    camera, results = rig.camera(), rig.humans()
+    rig.exchange(camera, results)
+    overlays = rig.collect(Image, '/mahmr/camera/overlay')
+    rig.exchange(camera, overlays)
+    shown = len(overlays)
+    started = time.monotonic()
+    for _ in range(8):
+        sent = rig.exchange(camera, results)
+    assert time.monotonic() - started < 4, 'results waited for drawings'
+    rig.wait(lambda: overlays[-1].header == sent.header, 'the newest overlay')
+    assert len(overlays) - shown < 6
 
 
 def test_camera_info_beside_remapped_pictures(rig: Rig) -> None:

@@ -25,9 +25,15 @@ def _camera(scene: Scene) -> Camera:
     return Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], width, height)
 
 
-def _naked(scene: Scene) -> Look:
-    """Draw a look without anything that changes the outline."""
+def _without_extras(scene: Scene) -> Look:
+    """Draw a look in which nothing stands about but the scene's own things."""
     look = draw_look(scene)
+    return dataclasses.replace(look, extras=(), things=look.things[: len(scene.things)])
+
+
+def _naked(scene: Scene) -> Look:
+    """Draw a look without anything that changes people's outlines."""
+    look = _without_extras(scene)
     cut = np.zeros_like(look.outfits.cut)
     cut[:, [8, 11]] = [-2, 1]  # no shoes, no hat
     present = np.zeros_like(look.outfits.present)
@@ -80,7 +86,7 @@ def test_truth_is_that_of_the_body_and_the_other_rasteriser(
 
 def test_joints_land_on_their_people(renderer: SceneRenderer) -> None:
     scene = sample_scene(5, people=1, size_hw=(160, 160), things=())
-    result = renderer([scene])
+    result = renderer([scene], [_without_extras(scene)])
     names = ['pelvis', 'left_knee', 'right_ankle', 'spine2', 'head', 'left_elbow', 'nose']
     joints = result.joints_camera_m[0, [JOINT_NAMES_45.index(name) for name in names]].numpy()
     pixels = _camera(scene).project(joints)
@@ -118,7 +124,7 @@ def test_things_hide_people_and_ground_lies_where_it_should(renderer: SceneRende
         ground_normal=np.array([0.0, -1.0, 0.0]),
         ground_offset_m=1.6,
     )
-    result = renderer([scene])
+    result = renderer([scene], [_without_extras(scene)])
     # The board's front is at 1.45 m: rows from 48 − 0.4/1.45·100 down, columns within ±69.
     assert (result.person[0, 25:] == -1).all()
     torch.testing.assert_close(result.depth_m[0, 60], torch.full((128,), 1.45), rtol=1e-4, atol=0)
@@ -126,7 +132,7 @@ def test_things_hide_people_and_ground_lies_where_it_should(renderer: SceneRende
         scene, things=(), betas=scene.betas[:0], pose_axis_angle=scene.pose_axis_angle[:0],
         translation_m=scene.translation_m[:0],
     )  # fmt: skip
-    look = draw_look(empty)
+    look = _without_extras(empty)
     open_room = dataclasses.replace(look.room, right=90, left=90, front=90, back=90, ceiling=90)
     alone = renderer([empty], [dataclasses.replace(look, room=open_room)])
     assert alone.person_counts == (0,)
@@ -146,7 +152,7 @@ def test_cylinders_and_ellipsoids_are_round(renderer: SceneRenderer) -> None:
             translation_m=np.array([[0.0, 0.0, -5.0]]),
             intrinsics=np.array([[1000.0, 0, 64], [0, 1000, 48], [0, 0, 1]]),
         )
-        depth = renderer([scene]).depth_m[0].numpy()
+        depth = renderer([scene], [_without_extras(scene)]).depth_m[0].numpy()
         seen = np.abs(depth - 10) < 0.35
         # Lying: 1.0 m wide and 0.6 m high, 100 pixels a metre at 10 m.
         assert seen.any(0).sum() in range(98, 106)
@@ -158,3 +164,28 @@ def test_a_packed_batch_draws_the_same(renderer: SceneRenderer) -> None:
     scenes = [sample_scene(10), sample_scene(11)]
     packed = pack(scenes, [draw_look(scene) for scene in scenes])
     assert torch.equal(renderer.draw(packed).images, renderer(scenes).images)
+
+
+def test_scenes_of_like_sizes_are_drawn_together(renderer: SceneRenderer) -> None:
+    sizes = [(40, 64), (64, 40), (40, 64), (64, 48), (36, 64)]
+    scenes = [sample_scene(20 + i, people=1 + i % 2, size_hw=size) for i, size in enumerate(sizes)]
+    packed = pack(scenes, at_once=3)
+    assert sorted(sorted(place) for place in packed.places) == [[0, 2, 4], [1, 3]]
+    assert [(batch.height, batch.width) for batch in packed.batches] in (
+        [(64, 48), (40, 64)],
+        [(40, 64), (64, 48)],
+    )
+    assert sorted(len(place) for place in pack(scenes, at_once=2).places) == [1, 2, 2]
+    result = renderer.draw(packed)
+    assert result.sizes_hw == tuple(sizes)
+    assert result.person_counts == (1, 2, 1, 2, 1)
+    assert result.images.shape == (5, 64, 64, 3)
+    start = 0
+    for index, scene in enumerate(scenes):
+        alone = renderer([scene])
+        height, width = scene.size_hw
+        assert torch.equal(result.person[index, :height, :width], alone.person[0, :height, :width])
+        assert (result.person[index, height:] == -1).all()
+        people = slice(start, start + len(scene.betas))
+        torch.testing.assert_close(result.joints_camera_m[people], alone.joints_camera_m)
+        start = people.stop

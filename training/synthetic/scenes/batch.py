@@ -15,6 +15,8 @@ from training.synthetic.scenes.scene import Scene, ThingShape
 from training.synthetic.scenes.sensor_look import Sensor
 
 SHAPES: tuple[ThingShape, ...] = ('box', 'cylinder', 'ellipsoid')
+_BATCH_COST_PX = 2_000_000
+"""How many pixels a GPU could draw in the time that it takes to start a batch's operations."""
 _ROUND = 8
 """Canvases are multiples of JPEG's blocks."""
 
@@ -97,25 +99,77 @@ class Batch:
         )
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Scenes in batches of like sizes, so that little of a canvas is left empty."""
+
+    batches: tuple[Batch, ...]
+    places: tuple[tuple[int, ...], ...]
+    """For each batch, which of the scenes it holds."""
+    canvas_hw: tuple[int, int]
+    """Height and width that hold every scene, multiples of 8."""
+
+    def pin_memory(self) -> Packed:
+        """Return the same in page-locked memory, for a data loader's `pin_memory`."""
+        return replace(self, batches=tuple(batch.pin_memory() for batch in self.batches))
+
+
 def pack(
-    scenes: Sequence[Scene],
-    looks: Sequence[Look] | None = None,
-    canvas_hw: tuple[int, int] | None = None,
-) -> Batch:
+    scenes: Sequence[Scene], looks: Sequence[Look] | None = None, at_once: int = 32
+) -> Packed:
     """
     Pack at least one scene; for a data loader's `collate_fn`.
 
-    `looks` are drawn here where they are not given. `canvas_hw`, where given, must hold all
-    scenes; it is the largest height and width otherwise.
+    `looks` are drawn here where they are not given. A device draws `at_once` scenes at a time.
     """
     looks = [draw_look(scene) for scene in scenes] if looks is None else looks
-    if canvas_hw is None:
-        canvas_hw = canvas_of(scenes)
+    places = _grouped([scene.size_hw for scene in scenes], at_once)
+    batches = tuple(
+        _batch([scenes[number] for number in part], [looks[number] for number in part])
+        for part in places
+    )
+    return Packed(batches, places, _canvas(scenes))
+
+
+def _grouped(sizes_hw: Sequence[tuple[int, int]], at_once: int) -> tuple[tuple[int, ...], ...]:
+    """
+    Return which scenes to draw together, so that canvases hold little more than the scenes.
+
+    Scenes are sorted by their aspect and cut where the least time is lost, counted in pixels.
+    """
+    order = sorted(range(len(sizes_hw)), key=lambda i: sizes_hw[i][0] / sizes_hw[i][1])
+    sizes = np.array([sizes_hw[i] for i in order])
+    count = len(order)
+    # least[k, n]: the smallest area of canvases for the first n scenes in k batches.
+    most = min(-(-count // at_once) + 1, count)
+    least = np.full((most + 1, count + 1), np.inf)
+    begin = np.zeros((most + 1, count + 1), np.int64)
+    least[0, 0] = 0
+    for stop in range(1, count + 1):
+        first = max(stop - at_once, 0)
+        # Largest height and width of the scenes from each possible begin to here.
+        largest = np.maximum.accumulate(sizes[first:stop][::-1])[::-1]
+        area = largest.prod(1) * np.arange(stop - first, 0, -1) + _BATCH_COST_PX
+        for batches in range(1, most + 1):
+            total = least[batches - 1, first:stop] + area
+            begin[batches, stop] = first + int(total.argmin())
+            least[batches, stop] = total.min()
+    batches, stop = int(least[:, count].argmin()), count
+    groups = []
+    while stop:
+        start = int(begin[batches, stop])
+        groups.append(tuple(order[start:stop]))
+        batches, stop = batches - 1, start
+    return tuple(groups)
+
+
+def _batch(scenes: Sequence[Scene], looks: Sequence[Look]) -> Batch:
+    canvas_hw = _canvas(scenes)
     things = sorted(
         (
             (SHAPES.index(thing.shape), picture, thing, look.things[number])
             for picture, (scene, look) in enumerate(zip(scenes, looks, strict=True))
-            for number, thing in enumerate(scene.things)
+            for number, thing in enumerate((*scene.things, *look.extras))
         ),
         key=lambda item: item[:2],
     )
@@ -154,7 +208,7 @@ def pack(
     )
 
 
-def canvas_of(scenes: Sequence[Scene]) -> tuple[int, int]:
+def _canvas(scenes: Sequence[Scene]) -> tuple[int, int]:
     """Return the smallest height and width, multiples of 8, that hold each of the scenes."""
     height, width = (max(scene.size_hw[axis] for scene in scenes) for axis in (0, 1))
     return -(-height // _ROUND) * _ROUND, -(-width // _ROUND) * _ROUND

@@ -12,7 +12,7 @@ import torch
 import mahmr_model.body
 from mahmr_model.body.data import load_body
 from mahmr_model.body.layer import BodyLayer
-from training.synthetic.scenes.batch import Batch, pack
+from training.synthetic.scenes.batch import pack, Packed
 from training.synthetic.scenes.look import draw_look
 from training.synthetic.scenes.renderer import SceneRenderer
 from training.synthetic.scenes.scene import Scene, Thing
@@ -89,7 +89,7 @@ def main() -> None:
         times.append(_waited(device) - start)
     best, middle = min(times), float(np.median(times))
     print(  # noqa: T201
-        f'{count} pictures of {packed.height}×{packed.width}, {sum(packed.person_counts)} people: '
+        f'{count} pictures of up to 560×560, {4 * count} people: '
         f'median {middle * 1e3:.1f} ms ({count / middle:.0f} a second), '
         f'best {best * 1e3:.1f} ms ({count / best:.0f} a second)'
     )
@@ -99,7 +99,7 @@ def main() -> None:
         _profile(renderer, packed, device)
 
 
-def _profile(renderer: SceneRenderer, packed: Batch, device: torch.device) -> None:
+def _profile(renderer: SceneRenderer, packed: Packed, device: torch.device) -> None:
     activities = [torch.profiler.ProfilerActivity.CPU]
     if device.type == 'cuda':
         activities.append(torch.profiler.ProfilerActivity.CUDA)

@@ -8,8 +8,9 @@ from typing import Generic
 import numpy as np
 
 from training.data.annotation import Floats
+from training.synthetic.scenes.clutter import draw_clutter
 from training.synthetic.scenes.outfit import draw_outfits, Number, Outfits
-from training.synthetic.scenes.scene import Scene
+from training.synthetic.scenes.scene import Scene, Thing
 from training.synthetic.scenes.sensor_look import draw_sensor, Sensor
 from training.synthetic.scenes.surface import COLUMNS, hsv, linear, near, one_colour, surface
 
@@ -69,7 +70,9 @@ class Look:
     surfaces: Floats
     """(len(SURROUNDINGS), COLUMNS)"""
     things: Floats
-    """(number of things, COLUMNS)"""
+    """(number of the scene's things + extras, COLUMNS)"""
+    extras: tuple[Thing, ...]
+    """What stands about beside the scene's own things, where it hides nobody."""
     axes: Floats
     """(3, 3) rows: the room's x (right), up, z (front) in the camera's frame."""
     room: Room[float]
@@ -88,11 +91,15 @@ def draw_look(scene: Scene) -> Look:
     rng = np.random.default_rng(scene.look_seed)
     axes = _axes(rng, scene)
     reach = _reach(scene, axes)
-    indoors = reach.max() < 7 and scene.ground_offset_m < 3 and rng.random() < 0.6
+    indoors = reach.max() < 9 and scene.ground_offset_m < 3.5 and rng.random() < 0.65
     room, surfaces = _inside(rng, reach, scene) if indoors else _outside(rng, reach, scene)
+    walls_m = np.array([room.right, room.left, room.front, room.back])
+    extras, skins = draw_clutter(rng, scene, axes, walls_m, indoors=indoors)
+    rows = [*_things(rng, len(scene.things)), *skins]
     return Look(
         np.stack([surfaces[name] for name in SURROUNDINGS]).astype(np.float32),
-        _things(rng, len(scene.things)),
+        np.array(rows, np.float32).reshape(-1, COLUMNS),
+        tuple(extras),
         axes.astype(np.float32),
         room,
         _light(rng, indoors, surfaces['sky']),
@@ -109,7 +116,7 @@ def _axes(rng: np.random.Generator, scene: Scene) -> Floats:
     if np.linalg.norm(forward) < 0.1:  # the camera looks straight down
         forward = np.array([0.0, -1.0, 0.0]) - up * -up[1]
     forward /= np.linalg.norm(forward)
-    return np.stack([np.cross(forward, -up), up, forward])
+    return np.stack([np.cross(-up, forward), up, forward])
 
 
 def _reach(scene: Scene, axes: Floats) -> Floats:
@@ -191,7 +198,7 @@ def _floor(rng: np.random.Generator) -> Floats:
             rng.uniform(0.9, 1.6),
             rng.uniform(0.2, 0.6),
         )
-    a = hsv(rng, (0, 1), (0, 0.3), (0.2, 0.85))
+    a = hsv(rng, (0, 1), (0, 0.2), (0.2, 0.85))
     return surface(
         rng,
         kind,
@@ -285,7 +292,9 @@ def _earth(rng: np.random.Generator) -> Floats:
             hsv(rng, (0.08, 0.14), (0.2, 0.5), (0.3, 0.6)),
         )
         return surface(rng, kind, (a, b, c), rng.uniform(2, 5), rng.uniform(0.4, 1.0))
-    a = hsv(rng, (0.05, 0.15) if rng.random() < 0.5 else (0, 1), (0, 0.3), (0.2, 0.8))
+    a = hsv(rng, (0.05, 0.15), (0, 0.35), (0.2, 0.8))
+    if rng.random() < 0.4:
+        a = hsv(rng, (0, 1), (0, 0.15), (0.2, 0.8))
     return surface(
         rng,
         kind,
@@ -295,7 +304,7 @@ def _earth(rng: np.random.Generator) -> Floats:
     )
 
 
-def _things(rng: np.random.Generator, count: int) -> Floats:
+def _things(rng: np.random.Generator, count: int) -> list[Floats]:
     rows = []
     for _ in range(count):
         kind = str(
@@ -314,10 +323,10 @@ def _things(rng: np.random.Generator, count: int) -> Floats:
                 p=[0.34, 0.16, 0.12, 0.06, 0.04, 0.1, 0.06, 0.06, 0.06],
             )
         )
-        a = hsv(rng, (0, 1), (0, 0.7), (0.06, 0.95))
+        a = hsv(rng, (0, 1), (0, 0.65), (0.06, 0.9))
         colours = (a, near(rng, a, 0.6), hsv(rng, (0, 1), (0, 0.6), (0.05, 0.95)))
         rows.append(surface(rng, kind, colours, rng.uniform(0.5, 1.6), rng.uniform(0.2, 0.8)))
-    return np.stack(rows) if rows else np.zeros((0, COLUMNS), np.float32)
+    return rows
 
 
 def _light(rng: np.random.Generator, indoors: bool, sky: Floats) -> Light[float]:
@@ -328,8 +337,10 @@ def _light(rng: np.random.Generator, indoors: bool, sky: Floats) -> Light[float]
         ambient = ambient * near(rng, warm, 0.1)
     else:
         sunny = rng.random() < 0.55
-        sun = warm * (rng.uniform(0.8, 2.6) if sunny else rng.uniform(0.0, 0.25))
-        contact, haze_m = rng.uniform(0.2, 0.7), rng.choice([600.0, rng.uniform(40, 300)])
+        sun = warm * (rng.uniform(0.7, 2.2) if sunny else rng.uniform(0.0, 0.25))
+        contact, haze_m = rng.uniform(0.2, 0.7), 600.0
+        if rng.random() < 0.15:
+            haze_m = rng.uniform(25, 200)
     bounce = ambient * rng.uniform(0.3, 0.9)
     haze = sky[3:6] * 0.7
     gradient = rng.normal(0, 0.25 if indoors else 0.08, 2)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.rotations import rotation_from_axis_angle
-from training.synthetic.scenes.batch import Batch, canvas_of, pack
+from training.synthetic.scenes.batch import Batch, pack, Packed
 from training.synthetic.scenes.costume import make_costume, pose, Posed
 from training.synthetic.scenes.dress import thickness
 from training.synthetic.scenes.frame import assemble, ground_place, put_meshes, shade, smooth_edges
@@ -69,18 +70,14 @@ class SceneRenderer:
     def __call__(self, scenes: Sequence[Scene], looks: Sequence[Look] | None = None) -> Rendered:
         """Draw scenes; `looks` (`look.draw_look`) are drawn here where they are not given."""
         at_once = _AT_ONCE_CPU if self._device.type == 'cpu' else _AT_ONCE_GPU
-        canvas = canvas_of(scenes)
-        drawn = []
-        for start in range(0, len(scenes), at_once):
-            part = slice(start, start + at_once)
-            drawn.append(
-                self.draw(pack(scenes[part], None if looks is None else looks[part], canvas))
-            )
-        return _joined(drawn)
+        return self.draw(pack(scenes, looks, at_once))
 
     @torch.no_grad()
-    def draw(self, batch: Batch) -> Rendered:
-        """Draw what `batch.pack` packed, at once: about 300 bytes for each of its pixels."""
+    def draw(self, packed: Packed) -> Rendered:
+        """Draw what `batch.pack` packed; each of its batches needs about 300 bytes a pixel."""
+        return _joined(packed, [self._draw(batch) for batch in packed.batches])
+
+    def _draw(self, batch: Batch) -> Rendered:
         batch = batch.to(self._device)
         posed = pose(
             self._costume,
@@ -140,16 +137,35 @@ def _valid(batch: Batch) -> Tensor:
     return (columns < size[:, 0]) & (rows < size[:, 1])
 
 
-def _joined(drawn: Sequence[Rendered]) -> Rendered:
-    """Join parts of the same canvas."""
-    if len(drawn) == 1:
-        return drawn[0]
+def _joined(packed: Packed, parts: Sequence[Rendered]) -> Rendered:
+    """Bring the batches' pictures onto one canvas, and everything into the scenes' order."""
+    order = [number for place in packed.places for number in place]
+    counts = [count for part in parts for count in part.person_counts]
+    device = parts[0].images.device
+    shape = (len(order), *packed.canvas_hw)
+    images = torch.zeros((*shape, 3), dtype=torch.uint8, device=device)
+    person = torch.full(shape, -1, dtype=torch.int16, device=device)
+    depth_m = torch.full(shape, torch.inf, device=device)
+    for place, part in zip(packed.places, parts, strict=True):
+        where = torch.tensor(place).to(device, non_blocking=True)
+        height, width = part.person.shape[1:]
+        for canvas, drawn in (
+            (images, part.images),
+            (person, part.person),
+            (depth_m, part.depth_m),
+        ):
+            canvas[:, :height, :width].index_copy_(0, where, drawn)
+    ends = np.cumsum(counts)
+    back = np.argsort(order)
+    people = [np.arange(ends[i] - counts[i], ends[i]) for i in back]
+    index = torch.from_numpy(np.concatenate(people)).to(device, non_blocking=True)
+    sizes = [size for part in parts for size in part.sizes_hw]
     return Rendered(
-        torch.cat([part.images for part in drawn]),
-        torch.cat([part.person for part in drawn]),
-        torch.cat([part.depth_m for part in drawn]),
-        torch.cat([part.vertices_camera_m for part in drawn]),
-        torch.cat([part.joints_camera_m for part in drawn]),
-        sum((part.person_counts for part in drawn), ()),
-        sum((part.sizes_hw for part in drawn), ()),
+        images,
+        person,
+        depth_m,
+        torch.cat([part.vertices_camera_m for part in parts])[index],
+        torch.cat([part.joints_camera_m for part in parts])[index],
+        tuple(counts[i] for i in back),
+        tuple(sizes[i] for i in back),
     )

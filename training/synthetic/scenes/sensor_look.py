@@ -42,7 +42,7 @@ class Sensor:
 def draw_sensor(rng: np.random.Generator) -> Sensor:
     """Draw a camera: most are decent, some are bad, none is perfect."""
     grey = rng.random() < 0.08
-    faint = rng.random() < 0.12
+    faint = rng.random() < 0.1
     return Sensor(
         exposure=float(np.clip(np.exp(rng.normal(np.log(0.2), 0.4)), 0.04, 0.6)),
         balance=np.exp(rng.normal(0, 0.06, 3)).astype(np.float32),
@@ -51,7 +51,7 @@ def draw_sensor(rng: np.random.Generator) -> Sensor:
         shrink=int(rng.choice([1, 2, 3], p=[0.8, 0.14, 0.06])),
         noise=float(rng.choice([rng.uniform(0, 0.015), rng.uniform(0.015, 0.07)], p=[0.7, 0.3])),
         noise_place=rng.integers(0, 1024, 2).astype(np.float32),
-        contrast=float(rng.uniform(0.6, 0.9) if faint else rng.uniform(0.9, 1.5)),
+        contrast=float(rng.uniform(0.6, 0.9) if faint else rng.uniform(0.9, 1.35)),
         saturation=0.0
         if grey
         else float(rng.uniform(0.4, 0.8) if faint else rng.uniform(0.7, 1.3)),

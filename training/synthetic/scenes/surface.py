@@ -29,12 +29,16 @@ def hsv(
     saturation: tuple[float, float],
     value: tuple[float, float],
 ) -> Colour:
-    """Draw a colour within ranges of hue, saturation and value of sRGB."""
-    return linear(
-        *colorsys.hsv_to_rgb(
-            rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value)
-        )
+    """
+    Draw a colour within ranges of hue, saturation and value of sRGB.
+
+    A little grey is mixed in, as no paint or dye is pure.
+    """
+    drawn = colorsys.hsv_to_rgb(
+        rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value)
     )
+    colour = linear(*drawn)
+    return np.asarray(0.9 * colour + 0.1 * colour.mean())
 
 
 def near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:

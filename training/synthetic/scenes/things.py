@@ -53,7 +53,7 @@ def _solid(
 def _box(device: torch.device) -> Solid:
     points: list[Floats] = []
     normals, along, faces, samples = [], [], [], []
-    spread = np.linspace(-1, 1, 20)
+    spread = np.linspace(-1, 1, 14)
     grid = np.stack(np.meshgrid(spread, spread, indexing='ij'), -1).reshape(-1, 2)
     for axis in range(3):
         for sign in (-1.0, 1.0):

@@ -1,0 +1,74 @@
+"""A sheet of scenes to look at: `python -m training.synthetic.scenes.preview sheet.png`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import mahmr_model.body
+from mahmr_model.body.data import load_body
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.files import written_beside
+from mahmr_model.types import ImageArray
+from training.synthetic.scenes.draw import draw_scene, SceneConfig
+from training.synthetic.scenes.renderer import Rendered, SceneRenderer
+
+_COLOURS = np.array(
+    [[230, 60, 60], [60, 200, 60], [70, 110, 255], [240, 200, 40], [200, 70, 220], [40, 210, 210]]
+)
+
+
+def tiles(rendered: Rendered, side: int, *, truth: bool) -> list[ImageArray]:
+    """Return each picture within a square of `side` pixels; with `truth`, people tinted by id."""
+    squares = []
+    for index, (height, width) in enumerate(rendered.sizes_hw):
+        picture = rendered.images[index, :height, :width].cpu().numpy()
+        if truth:
+            person = rendered.person[index, :height, :width].cpu().numpy()
+            tint = _COLOURS[person % len(_COLOURS)]
+            picture = np.where(person[..., None] >= 0, picture // 2 + tint // 2, picture)
+        scale = side / max(height, width)
+        small = cv2.resize(
+            picture.astype(np.uint8), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+        )
+        square = np.zeros((side, side, 3), np.uint8)
+        square[: small.shape[0], : small.shape[1]] = small[:side, :side]
+        squares.append(square)
+    return squares
+
+
+def sheet(squares: list[ImageArray], columns: int) -> ImageArray:
+    """Lay squares out in rows."""
+    empty = np.zeros_like(squares[0])
+    squares = squares + [empty] * (-len(squares) % columns)
+    rows = [np.hstack(squares[i : i + columns]) for i in range(0, len(squares), columns)]
+    return np.vstack(rows)
+
+
+def main() -> None:
+    """Draw some scenes of a training run's seed and write their sheet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('out', type=Path, help='a .png')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--first', type=int, default=0, help='number of the first scene')
+    parser.add_argument('--count', type=int, default=24)
+    parser.add_argument('--columns', type=int, default=6)
+    parser.add_argument('--side', type=int, default=280, help="a picture's longer side in pixels")
+    parser.add_argument('--truth', action='store_true', help='tint people by their number')
+    arguments = parser.parse_args()
+    body = BodyLayer(load_body(Path(mahmr_model.body.__file__).parent / 'open_body.npz'), kid=True)
+    renderer = SceneRenderer(body, arguments.device)
+    numbers = range(arguments.first, arguments.first + arguments.count)
+    rendered = renderer([draw_scene(SceneConfig(), arguments.seed, number) for number in numbers])
+    squares = tiles(rendered, arguments.side, truth=arguments.truth)
+    picture = sheet(squares, arguments.columns)
+    with written_beside(arguments.out) as temporary:
+        cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+if __name__ == '__main__':
+    main()
