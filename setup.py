@@ -19,7 +19,6 @@ ROS = [
     'ros-jazzy-std-srvs',
     'ros-jazzy-visualization-msgs',
     'cv-bridge',
-    'rosbags',
 ]
 
 # What builds mahmr_msgs against those packages.
@@ -61,7 +60,7 @@ setup(
     ],
     package_dir={'mahmr_node': 'ros2_ws/mahmr_node'},
     package_data={
-        'mahmr_model': ['body/open_body.npz'],
+        'mahmr_model': ['bag/msg/*.msg', 'body/open_body.npz'],
         'training': ['configs/*.yaml', 'synthetic/scenes/pose_library.npz'],
     },
     data_files=[
@@ -87,8 +86,9 @@ setup(
         'tqdm',
     ],
     extras_require={
+        'bag': ['rosbags'],
         'ros': [*ROS, *ROS_BUILD],
-        'dev': ['motmetrics', 'mypy', 'pytest', 'ruff'],
+        'dev': ['motmetrics', 'mypy', 'pytest', 'rosbags', 'ruff'],
     },
     entry_points={
         'console_scripts': [

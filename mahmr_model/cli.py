@@ -1,4 +1,4 @@
-"""The command line: `mahmr image`, `mahmr video`, `mahmr convert-body`, `mahmr benchmark`."""
+"""The command line: `mahmr image`, `video`, `bag`, `convert-body`, `benchmark`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mahmr_model import __version__
+from mahmr_model.bag.process import BagJob, process_bag
 from mahmr_model.benchmark.command import add_command as add_benchmark
 from mahmr_model.body.convert import convert_body
 from mahmr_model.errors import UserError
@@ -24,6 +25,8 @@ from mahmr_model.render import draw_panel
 from mahmr_model.results import result_paths, save_people
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_model.types import Camera
+
+RESULTS = Path('mahmr_results')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     video.set_defaults(run=_run_video)
     for command in (image, video):
+        command.add_argument(
+            '--out', type=Path, default=RESULTS, help='folder for results (%(default)s)'
+        )
+    bag = commands.add_parser('bag', help='find and follow the people in a ROS 2 bag')
+    _add_bag_arguments(bag)
+    bag.set_defaults(run=_run_bag)
+    for command in (image, video, bag):
         _add_options(command)
 
     convert = commands.add_parser('convert-body', help="convert SMPL's pickles to plain .npz")
@@ -68,10 +78,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        '--out', type=Path, default=Path('mahmr_results'), help='folder for results (%(default)s)'
+def _add_bag_arguments(bag: argparse.ArgumentParser) -> None:
+    bag.add_argument('input', type=Path, metavar='IN', help='a bag: folder, .mcap or .db3 file')
+    bag.add_argument(
+        'out',
+        type=Path,
+        nargs='?',
+        metavar='OUT',
+        help=f'new folder for results (default: {RESULTS}/ and the name of IN)',
     )
+    bag.add_argument(
+        '--topic',
+        action='append',
+        default=[],
+        help='a topic of pictures; may be given several times (default: all in colour or grey)',
+    )
+    bag.add_argument(
+        '--rectification',
+        default='auto',
+        choices=('auto', 'raw', 'rectified'),
+        help='whether K and D of camera_info are the lens (raw) or P; auto: by the topic',
+    )
+    bag.add_argument('--only-bag', action='store_true', help='write no pictures, only the bag')
+    bag.add_argument(
+        '--smooth', action='store_true', help='calm the people over time (docs/tracking.md)'
+    )
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument('--weights', type=Path, help='checkpoint (default: what lies in weights)')
     command.add_argument('--body', type=Path, help='body: folder of SMPL files, or one .npz')
     command.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, … (auto)')
@@ -99,7 +133,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         type=float,
         nargs=4,
         metavar=('FX', 'FY', 'CX', 'CY'),
-        help='the true lens, in pixels of the pictures (default: estimated)',
+        help="the true lens, in pixels of the pictures (default: a bag's own, else estimated)",
     )
     lens.add_argument(
         '--fov', type=float, metavar='DEGREES', help="the true lens' horizontal field of view"
@@ -194,6 +228,19 @@ def _run_video(options: argparse.Namespace) -> int:
         )
         return 2
     return 0
+
+
+def _run_bag(options: argparse.Namespace) -> int:
+    job = BagJob(
+        source=options.input,
+        out=options.out or RESULTS / (options.input.stem or 'bag'),
+        topics=tuple(options.topic),
+        rectification=options.rectification,
+        lens=lambda width, height: _camera(options, width, height),
+        smooth=options.smooth,
+        pictures=not options.only_bag,
+    )
+    return 0 if process_bag(job, lambda: _load_predictor(options), _say) else 2
 
 
 def _run_convert_body(options: argparse.Namespace) -> int:

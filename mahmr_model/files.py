@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 import os
 from pathlib import Path
+import shutil
 import tempfile
 
 from mahmr_model.errors import UserError
@@ -48,6 +49,36 @@ def all_written_beside(*paths: Path) -> Iterator[list[Path]]:
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_beside(path: Path) -> Iterator[Path]:
+    """
+    Give a temporary folder that is renamed to `path` once the block succeeds, or removed.
+
+    Raises UserError where `path` is there already (an empty folder may be), or where the system
+    refuses.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(
+            f'{path} is there already and is not overwritten; name another folder, or take it '
+            'away.'
+        )
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f'{path} cannot be written ({error.strerror or error}); name another folder, or make '
+            'this one writable and free space.'
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _umask() -> int:

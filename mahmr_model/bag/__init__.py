@@ -1,0 +1,1 @@
+"""ROS 2 bags in and out, without ROS: `mahmr bag`."""

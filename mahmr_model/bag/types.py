@@ -1,0 +1,40 @@
+"""The message types of bags, as `rosbags` has them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mahmr_model.errors import UserError
+
+MESSAGES = Path(__file__).parent / 'msg'
+"""The .msg files of mahmr_msgs: a link to them in the sources, copies in an installation."""
+
+IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+HUMANS = 'mahmr_msgs/msg/HumanArray'
+MARKERS = 'visualization_msgs/msg/MarkerArray'
+
+
+@cache
+def typestore() -> Any:
+    """
+    Return the types of ROS 2 Jazzy and those of mahmr_msgs.
+
+    The pictures and calibrations that are read are the same in every distribution since Foxy.
+
+    :raises UserError: where rosbags is not installed.
+    """
+    try:
+        from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+    except ImportError as error:
+        raise UserError(
+            f'Bags are read by the package rosbags, which cannot be imported ({error}); install '
+            'it: pip install rosbags'
+        ) from error
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for path in sorted(MESSAGES.glob('*.msg')):
+        store.register(get_types_from_msg(path.read_text(), f'mahmr_msgs/msg/{path.stem}'))
+    return store
