@@ -93,10 +93,10 @@ class BatchTruth:
         return self._with_tensors(Tensor.pin_memory)
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> BatchTruth:
-        fields: dict[str, Any] = {
+        changed: dict[str, Any] = {
             name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)
         }
-        return replace(self, **fields)
+        return replace(self, **changed)
 
 
 def packed(targets: Sequence[Target] | BatchTruth) -> BatchTruth:

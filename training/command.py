@@ -9,20 +9,22 @@ import errno
 import logging
 import sys
 
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from mahmr_model.body.data import load_body
+from mahmr_model.body.data import BodyData, load_body
 from mahmr_model.errors import UserError
 from mahmr_model.weights import load_model
 from training.checkpoints import find_checkpoint, list_checkpoints
 from training.config import config_names, load_config, RunConfig, STAGES
-from training.epoch_end import EpochEnd
+from training.data.dataset import Sample
+from training.epoch_end import COMPARISONS, EpochEnd
 from training.evaluator import Evaluator
 from training.inference import infer
 from training.recipe import build_model, MeshRecipe, run_body, starting_weights
-from training.run_data import training_data
+from training.run_data import example_samples, training_data
+from training.scene_pictures import SceneStudio
 from training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = _config(options)
         # Accelerate joins processes without accelerators only where it is told of the CPU.
         on_cpu = not torch.accelerator.is_available()
-        accelerator = Accelerator(cpu=on_cpu, mixed_precision=config.mixed_precision)
+        accelerator = Accelerator(
+            cpu=on_cpu,
+            mixed_precision=config.mixed_precision,
+            # Buffers are constants; nobody has to send them round at every step.
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(
+                    broadcast_buffers=False, gradient_as_bucket_view=True
+                )
+            ],
+        )
         _set_up_log(accelerator)
         logger.info('processes: %d, on %s', accelerator.num_processes, accelerator.device)
         if options.mode == 'train':
@@ -82,12 +93,17 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     evaluator = Evaluator(config, accelerator, body_path)
     evaluator.check(config.model)
     data = training_data(config, body_path)
-    epoch_end = EpochEnd(config, accelerator, model, body, body_kind, data, evaluator)
+
+    def examples(epoch: int) -> list[Sample]:
+        data.set_epoch(epoch)
+        return example_samples(config, data, body_path, accelerator.device, COMPARISONS)
+
+    epoch_end = EpochEnd(config, accelerator, model, body, body_kind, examples, evaluator)
     trainer = Trainer(
         accelerator,
         config.training,
         model,
-        MeshRecipe(config, accelerator),
+        MeshRecipe(config, accelerator, _studio(config, body, accelerator)),
         data,
         folder,
         workers=config.data.workers,
@@ -116,6 +132,12 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
             writer.close()
         accelerator.end_training()
     return 0
+
+
+def _studio(config: RunConfig, body: BodyData, accelerator: Accelerator) -> SceneStudio | None:
+    if not config.trains_on_scenes:
+        return None
+    return SceneStudio(body, config.model, accelerator.device)
 
 
 def evaluate(config: RunConfig, accelerator: Accelerator) -> int:

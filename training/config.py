@@ -30,6 +30,9 @@ STAGES = {
 }
 """`--stage` and the configuration it means."""
 
+SCENES = 'scenes'
+"""The data set that is drawn on the fly: split `train`, or `held_out` for evaluation."""
+
 MAP_LOSSES = ('map_confs', 'map_scales')
 OTHER_LOSSES = ('confs', *MAP_LOSSES, 'fov')
 """The losses that are not on matched people."""
@@ -45,6 +48,11 @@ class DataSource:
     split: str
     keep_every: int = 1
     """Of how many pictures one is kept."""
+    count: int | None = None
+    """
+    Of `scenes`, which are drawn on the fly: how many an epoch has (or the first so many of the
+    held-out ones). Their training seed is training.seed.
+    """
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,7 @@ class RunConfig:
             ('denoising.dn_number', self.denoising.dn_number if self.denoising else 1, 1),
             *((f'losses.{name}', weight, 0) for name, weight in self.losses.items()),
             *((f'{s.name}.keep_every', s.keep_every, 1) for s in data.training + data.evaluation),
+            *((f'{s.name}.count', s.count or 1, 1) for s in data.training + data.evaluation),
         ):
             if not least <= value < math.inf:
                 raise UserError(f'The key {name!r} should be at least {least}, not {value}.')
@@ -174,6 +183,7 @@ class RunConfig:
                 f'The configuration {self.name!r} names no training data (data.training); '
                 f'it is not one for --mode train. Those are {", ".join(STAGES.values())}.'
             )
+        self._check_scenes()
         for source in self.data.training:
             joints = 'crowdpose' if source.name == 'rh' else 'body'
             if self.joints != joints:
@@ -191,6 +201,29 @@ class RunConfig:
                 f'The configuration {self.name!r} gives no weight to {", ".join(missing)}, which '
                 'its network has; add them below losses (0 leaves one out of the sum).'
             )
+
+    def _check_scenes(self) -> None:
+        """Refuse scenes beside pictures, of another body, or without a number of them."""
+        sources = self.data.training
+        if all(source.name != SCENES for source in sources):
+            return
+        for wrong, expected in (
+            (len(sources) > 1, 'scenes alone in data.training: they are rendered on the device'),
+            (sources[0].count is None, 'a count of scenes an epoch in data.training'),
+            (sources[0].split != 'train', f"the split 'train', not {sources[0].split!r}"),
+            (self.body != 'open', 'body=open, which the scenes are of'),
+            (self.joints != 'body', 'joints=body'),
+        ):
+            if wrong:
+                raise UserError(
+                    f'Training on scenes needs {expected}; correct the configuration '
+                    f'{self.name!r}.'
+                )
+
+    @property
+    def trains_on_scenes(self) -> bool:
+        """Whether the training pictures are drawn on the fly."""
+        return any(source.name == SCENES for source in self.data.training)
 
     @property
     def folder(self) -> Path:
@@ -223,7 +256,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> RunConfig:
 
 def config_names() -> list[str]:
     """Return the names that `load_config` knows."""
-    return sorted(path.stem for path in FOLDER.glob('*.yaml') if path.stem != 'base')
+    return sorted(path.stem for path in FOLDER.glob('*.yaml') if not path.stem.endswith('base'))
 
 
 def _read(name: str) -> dict[str, Any]:

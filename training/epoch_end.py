@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 import logging
 from pathlib import Path
-from typing import cast
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -17,7 +17,7 @@ from mahmr_model.weights import LoadedModel
 from training.checkpoints import CHECKPOINTS, list_checkpoints
 from training.comparison import draw_comparison
 from training.config import RunConfig
-from training.data.dataset import Item, JoinedDatasets
+from training.data.dataset import Sample
 from training.evaluator import Evaluator, REPORT
 from training.recipe import training_extras
 from training.train_model import TrainingModel
@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS = 'weights.safetensors'
 """What the next stage starts from, in the folder of a run."""
-_COMPARISONS = 4
+COMPARISONS = 4
+"""Training pictures that are drawn after an epoch."""
 
 
 class EpochEnd:
@@ -39,17 +40,18 @@ class EpochEnd:
         model: TrainingModel,
         body: BodyData,
         body_kind: BodyKind,
-        data: JoinedDatasets,
+        examples: Callable[[int], Sequence[Sample]],
         evaluator: Evaluator,
     ) -> None:
+        """Take a run and its parts; `examples` gives training samples of an epoch."""
         self._config, self._accelerator, self._model = config, accelerator, model
         self._body, self._body_kind = body, body_kind
-        self._data, self._evaluator = data, evaluator
+        self._examples, self._evaluator = examples, evaluator
         self.writer: SummaryWriter | None = None
         """TensorBoard's, in the main process."""
 
-    def __call__(self, epoch: int, step: int) -> None:
-        """Save weights, draw some training pictures and evaluate."""
+    def __call__(self, epoch: int, step: int, *, over: bool) -> None:
+        """Save weights, draw some training pictures and evaluate; `over`: no epoch follows."""
         network = self._model.network
         loaded = LoadedModel(network, self._body, f'{self._config.name}, epoch {epoch + 1}', False)
         if self._accelerator.is_main_process:
@@ -62,16 +64,15 @@ class EpochEnd:
             self._draw(loaded, epoch, step)
         self._accelerator.wait_for_everyone()
         folder = self._config.folder / 'evaluation' / f'epoch_{epoch + 1:03d}'
-        if self._is_due(epoch) and not self._is_done(folder):
+        if self._is_due(epoch, over) and not self._is_done(folder):
             self._evaluator(loaded, folder, writer=self.writer, step=step)
             if self._accelerator.is_main_process:
                 logger.info('epoch %d\n%s', epoch + 1, (folder / 'report.txt').read_text())
 
-    def _is_due(self, epoch: int) -> bool:
+    def _is_due(self, epoch: int, over: bool) -> bool:
         every = self._config.evaluation.every
-        last = epoch + 1 == self._config.training.epochs
         some = bool(self._config.data.evaluation)
-        return some and every > 0 and ((epoch + 1) % every == 0 or last)
+        return some and every > 0 and ((epoch + 1) % every == 0 or over)
 
     def _is_done(self, folder: Path) -> bool:
         """Return whether a run that goes on has evaluated this epoch already."""
@@ -91,10 +92,6 @@ class EpochEnd:
             device=str(self._accelerator.device),
             confidence_threshold=min(self._config.evaluation.thresholds),
         )
-        self._data.set_epoch(epoch)
-        count = min(_COMPARISONS, len(self._data))
-        for number in range(count):
-            sample, _ = cast('Item', self._data[number * len(self._data) // count])
-            assert sample is not None
+        for number, sample in enumerate(self._examples(epoch)):
             drawn = draw_comparison(predictor, self._body, sample)
             self.writer.add_image(f'people/{number}', drawn, step, dataformats='HWC')

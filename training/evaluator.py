@@ -25,7 +25,7 @@ from mahmr_model.render import draw_panel
 from mahmr_model.results import ARRAYS
 from mahmr_model.types import ImageArray, People
 from mahmr_model.weights import LoadedModel
-from training.config import DataSource, RunConfig
+from training.config import DataSource, RunConfig, SCENES
 from training.data.dataset import SkipCounter
 from training.metrics.agora_submission import AgoraSubmission
 from training.metrics.meshes import Agora, H36MJoints
@@ -33,11 +33,20 @@ from training.metrics.mupots import Mupots
 from training.metrics.panoptic import Panoptic
 from training.metrics.protocol import Protocol
 from training.metrics.relative_human import RelativeHuman
+from training.metrics.scenes import Scenes
 from training.metrics.types import PredictedPeople
-from training.run_data import evaluation_data, EvaluationPicture, is_agora_test
+from training.run_data import (
+    evaluation_data,
+    EvaluationPicture,
+    held_out_pictures,
+    HeldOutScenes,
+    is_agora_test,
+)
 from training.sampling import worker_options
 
 REPORT = 'report.json'
+METRICS = 'metrics.json'
+"""The numbers of the held-out scenes alone: what lies beside the open weights."""
 Measures = dict[str, float]
 AnyProtocol = Protocol[Any, Any]
 
@@ -61,6 +70,7 @@ _PROTOCOLS: Mapping[str, Callable[[BodyData, Sequence[float]], AnyProtocol]] = {
     'panoptic': lambda body, t: Panoptic(_needed(body, 'h36m_regressor'), t),
     'mupots': lambda body, t: Mupots(_needed(body, 'h36m_regressor'), t),
     'rh': lambda body, t: RelativeHuman(_needed(body, 'extra_regressor'), t),
+    SCENES: lambda body, t: Scenes(t),
 }
 
 
@@ -129,7 +139,15 @@ class Evaluator:
         """Raise UserError now where an evaluation could not be made later."""
         for source in self._config.data.evaluation:
             protocol_of(source, self._body, self._config.evaluation.thresholds)
-            evaluation_data(self._config, source, self._body_path, sizes)
+            if source.name == SCENES:
+                self._held_out(source, sizes)
+            else:
+                evaluation_data(self._config, source, self._body_path, sizes)
+
+    def _held_out(self, source: DataSource, sizes: ModelConfig) -> HeldOutScenes:
+        return held_out_pictures(
+            self._config, source, self._body_path, sizes, self._accelerator.device
+        )
 
     def _measure(
         self, model: LoadedModel, source: DataSource, folder: Path
@@ -173,8 +191,12 @@ class Evaluator:
         self, model: LoadedModel, source: DataSource
     ) -> Iterator[list[EvaluationPicture | str]]:
         """Yield this process's share of a data set."""
-        data = evaluation_data(self._config, source, self._body_path, model.network.config)
         first, processes = self._accelerator.process_index, self._accelerator.num_processes
+        if source.name == SCENES:
+            scenes = self._held_out(source, model.network.config)
+            yield from scenes.batches(first, processes, self._config.evaluation.batch_size)
+            return
+        data = evaluation_data(self._config, source, self._body_path, model.network.config)
         loader: DataLoader[Any] = DataLoader(
             data,  # type: ignore[arg-type]
             batch_size=self._config.evaluation.batch_size,
@@ -214,6 +236,8 @@ def _further_reports(protocol: AnyProtocol, folder: Path, name: str) -> str:
     """Return what a protocol reports in its published form; AGORA's zip goes to a file."""
     if isinstance(protocol, RelativeHuman):
         return '\n'.join(protocol.report(t) for t in protocol.thresholds) + '\n'
+    if isinstance(protocol, Scenes):
+        _write_text(folder / METRICS, json.dumps(protocol.result(), indent=1) + '\n')
     if isinstance(protocol, AgoraSubmission):
         for threshold in protocol.thresholds:
             protocol.write(folder / f'{name}_{threshold:g}.zip', threshold)

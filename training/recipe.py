@@ -33,6 +33,7 @@ from training.criterion import Criterion, Losses, weighted_sum
 from training.crowdpose import CrowdPoseBody
 from training.denoising import DenoisingDraw
 from training.sampling import NumberedBatch
+from training.scene_pictures import SceneBatch, SceneStudio
 from training.shares import Shares, step_shares
 from training.train_model import TrainingModel
 
@@ -53,15 +54,23 @@ class BatchPlan:
 class MeshRecipe:
     """The published losses; see `training.losses.losses` for each of them."""
 
-    def __init__(self, config: RunConfig, accelerator: Accelerator) -> None:
+    def __init__(
+        self, config: RunConfig, accelerator: Accelerator, studio: SceneStudio | None = None
+    ) -> None:
+        """Take a run's settings, and a studio where it is trained on scenes."""
         self._config = config
         self._accelerator = accelerator
+        self._studio = studio
         self._criterion = Criterion(config.matched_losses, config.model.input_size)
 
     def prepare(self, batch: NumberedBatch) -> DeviceBatch:
-        """Put a batch on the device."""
+        """Put a batch on the device; scenes are rendered there."""
+        samples = batch.samples
+        if isinstance(samples, SceneBatch):
+            assert self._studio is not None
+            return self._studio(samples, batch.indices)
         return from_pictures(
-            batch.samples,
+            samples,
             batch.indices,
             self._config.model.pad_multiple,
             self._accelerator.device,

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, cast, Protocol
 
+import numpy as np
+import torch
+
+from mahmr_model.body.joints import SMPL_JOINT_NAMES
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
 from mahmr_model.pictures import list_pictures, read_picture
 from mahmr_model.preprocess import resize
 from mahmr_model.types import ImageArray
 from training.config import DataSource, RunConfig
-from training.data.dataset import build_dataset, join, JoinedDatasets, PictureDataset
+from training.data.dataset import (
+    build_dataset,
+    Item,
+    join,
+    JoinedDatasets,
+    PictureDataset,
+    Sample,
+)
 from training.data.posing import GENDERS, WorkerBodies
 from training.data.sample import SampleConfig
+from training.metrics.types import ScenesTruth
+from training.scene_pictures import ScenePictures
+from training.scene_samples import SceneSample, SceneSamples
+from training.synthetic.scenes.draw import held_out_scene, HELD_OUT_SCENES, SceneConfig
+from training.synthetic.scenes.scene import Scene
 
 GENDERED = ('3dpw', 'hi4d')
 """The datasets whose bodies are of men and women; the others do with the neutral body."""
 
 
-def training_data(config: RunConfig, body: Path) -> JoinedDatasets:
+def training_data(config: RunConfig, body: Path) -> JoinedDatasets | ScenePictures:
     """Open all training data of a run; `body` is for `load_body`."""
     sources = config.data.training
+    if config.trains_on_scenes:
+        scenes = SceneConfig(config.model.input_size)
+        return ScenePictures(scenes, sources[0].count or 0, config.training.seed)
     bodies = worker_bodies(sources, body)
     samples = SampleConfig(config.model.input_size, config.model.shapes, config.data.augmentation)
     return join([_open(config, source, bodies, samples) for source in sources])
@@ -50,6 +69,75 @@ class EvaluationPictures(Protocol):
 
     def __getitem__(self, index: int, /) -> EvaluationPicture | str:
         """Return a picture."""
+
+
+def held_out_pictures(
+    config: RunConfig, source: DataSource, body: Path, sizes: ModelConfig, device: torch.device
+) -> HeldOutScenes:
+    """Open the held-out scenes for a network of these sizes."""
+    if source.split != 'held_out':
+        raise UserError(
+            f"Evaluation on scenes is of the split 'held_out', which nothing is trained on, not "
+            f'{source.split!r}; correct the configuration {config.name!r}.'
+        )
+    scenes = SceneConfig()  # the same for every network, whatever its size
+    count = min(source.count or HELD_OUT_SCENES, HELD_OUT_SCENES)
+    samples = SceneSamples(body, sizes.input_size, sizes.shapes, device)
+    return HeldOutScenes(scenes, samples, range(0, count, source.keep_every))
+
+
+class HeldOutScenes:
+    """Scenes of the held-out set, rendered as they are asked for."""
+
+    def __init__(self, config: SceneConfig, samples: SceneSamples, numbers: range) -> None:
+        self._config, self._samples, self._numbers = config, samples, numbers
+
+    def batches(self, first: int, step: int, size: int) -> Iterator[list[EvaluationPicture | str]]:
+        """Yield every `step`-th picture from the first on, some at a time."""
+        mine = list(self._numbers[first::step])
+        for start in range(0, len(mine), size):
+            numbers = mine[start : start + size]
+            scenes = [held_out_scene(self._config, number) for number in numbers]
+            names = [f'held-out scene {number}' for number in numbers]
+            yield [
+                EvaluationPicture(
+                    number, made.sample.image.numpy(), scene.size_hw, _scene_truth(scene, made)
+                )
+                for number, scene, made in zip(
+                    numbers, scenes, self._samples(scenes, names), strict=True
+                )
+            ]
+
+
+def _scene_truth(scene: Scene, made: SceneSample) -> ScenesTruth:
+    rate = scene.size_hw[1] / made.sample.target.size_hw[1]
+    joints_px = made.placed.joints_px * rate
+    return ScenesTruth(
+        made.placed.joints_camera_m[:, : len(SMPL_JOINT_NAMES)],
+        joints_px[:, : len(SMPL_JOINT_NAMES)],
+        np.ptp(joints_px[..., 1], axis=1),
+        made.seen.mean(1),
+        float(scene.intrinsics[1, 1]),
+    )
+
+
+def example_samples(
+    config: RunConfig,
+    data: JoinedDatasets | ScenePictures,
+    body: Path,
+    device: torch.device,
+    most: int,
+) -> list[Sample]:
+    """Return samples from all over the training data, to look at."""
+    numbers = [number * len(data) // most for number in range(min(most, len(data)))]
+    if isinstance(data, ScenePictures):
+        drawn = [data[number] for number in numbers]
+        sizes = config.model
+        make = SceneSamples(body, sizes.input_size, sizes.shapes, device)
+        made = make([one.scene for one in drawn], [one.name for one in drawn])
+        return [one.sample for one in made]
+    items = [cast('Item', data[number]) for number in numbers]
+    return [item.sample for item in items if item.sample is not None]
 
 
 def evaluation_data(

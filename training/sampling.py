@@ -11,19 +11,20 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mahmr_model.errors import UserError
 from training.data.dataset import Batch, collate, Item, quiet_worker
+from training.scene_pictures import collate_scenes, DrawnScene, SceneBatch
 
 Place = tuple[int, int]
 """An epoch and the index of a picture."""
 
 
 class TrainingPictures(Protocol):
-    """What the loop needs of data; `training.data.dataset` has it."""
+    """What the loop needs of data: `data.dataset` has it, and `scene_pictures`."""
 
     def __len__(self) -> int:
         """Return the number of pictures."""
 
-    def __getitem__(self, index: int, /) -> Item:
-        """Return a sample, with the pictures that had to be skipped for it."""
+    def __getitem__(self, index: int, /) -> Item | DrawnScene:
+        """Return a sample, with the pictures that had to be skipped for it, or a scene."""
 
     def set_epoch(self, epoch: int) -> None:
         """Choose what the next samples' augmentation is drawn from."""
@@ -33,7 +34,7 @@ class TrainingPictures(Protocol):
 class NumberedBatch:
     """A batch, and the places (B,) of its samples in the data set."""
 
-    samples: Batch
+    samples: Batch | SceneBatch
     indices: Sequence[int]
 
     def pin_memory(self) -> NumberedBatch:
@@ -105,20 +106,24 @@ class EpochSampler(Sampler[list[Place]]):
         return self._order.batches(self._epoch, self._process, self._first_step)
 
 
-class _Numbered(Dataset[tuple[Item, int]]):
+class _Numbered(Dataset[tuple[Item | DrawnScene, int]]):
     """A data set that is told the epoch with every index, since workers outlive epochs."""
 
     def __init__(self, pictures: TrainingPictures) -> None:
         self._pictures = pictures
 
-    def __getitem__(self, place: Place) -> tuple[Item, int]:
+    def __getitem__(self, place: Place) -> tuple[Item | DrawnScene, int]:
         epoch, index = place
         self._pictures.set_epoch(epoch)
         return self._pictures[index], index
 
 
-def _collate(numbered: Sequence[tuple[Item, int]]) -> NumberedBatch:
-    return NumberedBatch(collate([item for item, _ in numbered]), [n for _, n in numbered])
+def _collate(numbered: Sequence[tuple[Item | DrawnScene, int]]) -> NumberedBatch:
+    indices = [index for _, index in numbered]
+    scenes = [one for one, _ in numbered if isinstance(one, DrawnScene)]
+    if scenes:
+        return NumberedBatch(collate_scenes(scenes), indices)
+    return NumberedBatch(collate([one for one, _ in numbered if isinstance(one, Item)]), indices)
 
 
 def training_loader(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 import itertools
 import logging
@@ -51,11 +51,19 @@ class Recipe(Protocol):
         """Return what is minimised."""
 
 
-AfterEpoch = Callable[[int, int], None]
-"""
-Called by every process with the epoch that ended and the steps done since the beginning; once
-more for the last epoch where a run goes on from its end.
-"""
+class AfterEpoch(Protocol):
+    """What happens after an epoch, or when the time is over; every process calls it."""
+
+    def __call__(self, epoch: int, step: int, *, over: bool) -> None:
+        """
+        Take the epoch that ended, the steps done since the beginning, and whether that is all.
+
+        It is called once more for the last epoch where a run goes on from its end.
+        """
+
+
+def _nothing(epoch: int, step: int, *, over: bool) -> None:
+    """Do nothing after an epoch."""
 
 
 def make_optimiser(
@@ -100,7 +108,7 @@ class Trainer:
         *,
         workers: int = 0,
         skip_limit: int = 100,
-        after_epoch: AfterEpoch = lambda epoch, step: None,
+        after_epoch: AfterEpoch = _nothing,
     ) -> None:
         self._accelerator, self._config, self._recipe = accelerator, config, recipe
         self._folder, self._after_epoch = folder, after_epoch
@@ -154,7 +162,7 @@ class Trainer:
         self._writer = writer
         if self.progress.epoch > 0 and self.progress.step == 0:
             # Whatever stopped the run may have done so between checkpoint and evaluation.
-            self._after_epoch(self.progress.epoch - 1, self.progress.total_steps)
+            self._end_epoch(self.progress.epoch - 1)
         for epoch in range(self.progress.epoch, self._config.epochs):
             if self._schedule.is_over:
                 return
@@ -162,7 +170,10 @@ class Trainer:
             if self.progress.step == self._order.steps:
                 self.progress = Progress(epoch + 1, 0, self.progress.total_steps)
             self._save()
-            self._after_epoch(epoch, self.progress.total_steps)
+            self._end_epoch(epoch)
+
+    def _end_epoch(self, epoch: int) -> None:
+        self._after_epoch(epoch, self.progress.total_steps, over=self._schedule.is_over)
 
     def _run_epoch(self, epoch: int) -> None:
         first = self.progress.step

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from mahmr_model.errors import UserError
+from mahmr_model.network import MAHMR
 from training.config import config_names, load_config, STAGES
 from training.data.catalogue import find_split
 from training.run_data import is_agora_test
@@ -28,6 +30,7 @@ PUBLISHED = [
     'eval_panoptic',
     'eval_mupots',
 ]
+OPEN = ['open_1', 'open_2', 'open_3', 'open_3_plain', 'eval_scenes']
 ALL = ['agora', 'bedlam', 'coco', 'mpii', 'insta', 'aic']
 
 STAGE_WEIGHTS = {
@@ -57,8 +60,23 @@ def test_published_name_loads_and_comes_back_from_its_file(name: str, tmp_path: 
     assert load_config(str(tmp_path / 'config.yaml')) == config
 
 
-def test_there_are_no_other_names() -> None:
-    assert sorted(PUBLISHED) == config_names()
+def test_there_are_no_other_names_but_those_of_the_open_default() -> None:
+    assert sorted(PUBLISHED + OPEN) == config_names()
+
+
+@pytest.mark.parametrize('name', OPEN[:-1])
+def test_open_default_is_below_60_mb_and_has_the_published_losses(name: str) -> None:
+    config = load_config(name)
+    config.check_training()
+    published = load_config(STAGES[name.split('_')[1]])
+    names = published.losses.keys() | {'depths_mt'}
+    for loss in names - ({'depths_mt'} if name == 'open_3_plain' else set()):
+        assert config.losses.get(loss, 0) == published.losses.get(loss, 0), loss
+    assert config.denoising == published.denoising
+    assert config.model.camera_branch == published.model.camera_branch
+    with torch.device('meta'):
+        network = MAHMR(config.model)
+    assert 2 * sum(p.numel() for p in network.parameters()) < 58e6
 
 
 @pytest.mark.parametrize(

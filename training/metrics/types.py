@@ -121,3 +121,18 @@ class RelativeHumanTruth:
     """(P,) a lower one is nearer; -1 where a person has none."""
     age: Ints
     """(P,) index into `relative_human.AGES`."""
+
+
+@dataclass(frozen=True)
+class ScenesTruth:
+    """The P people of a synthetic scene."""
+
+    joints_camera_m: Floats
+    """(P, 24, 3) SMPL's joints."""
+    joints_px: Floats
+    """(P, 24, 2)."""
+    height_px: Floats
+    """(P,) how tall they are in the picture: the vertical extent of all 45 joints."""
+    seen: Floats
+    """(P,) 0…1 the share of their main joints that is seen."""
+    focal_px: float

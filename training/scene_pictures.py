@@ -1,0 +1,112 @@
+"""Training on scenes that are drawn on the fly: numbers from workers, pictures on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from mahmr_model.body.data import BodyData
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.config import ModelConfig
+from training.batches import DeviceBatch, padded_views
+from training.synthetic.scenes.batch import Batch, pack
+from training.synthetic.scenes.draw import draw_scene, SceneConfig
+from training.synthetic.scenes.look import draw_look, Look
+from training.synthetic.scenes.renderer import SceneRenderer
+from training.synthetic.scenes.scene import Scene
+from training.synthetic.scenes.truth import SceneNumbers, SceneTruth
+
+
+@dataclass(frozen=True)
+class DrawnScene:
+    """A scene and its look, as a worker draws them."""
+
+    scene: Scene
+    look: Look
+    name: str
+    """What to call it in messages."""
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """B scenes, ready for the way to the device."""
+
+    packed: Batch
+    """For the renderer."""
+    numbers: SceneNumbers
+    """For the truth."""
+    names: list[str]
+    skipped: Sequence[str] = ()
+    """Nothing is: no scene is broken."""
+
+    def pin_memory(self) -> SceneBatch:
+        """Return the batch where a device can fetch it by itself."""
+        return SceneBatch(self.packed.pin_memory(), self.numbers.pin_memory(), self.names)
+
+
+class ScenePictures:
+    """`count` scenes an epoch, others in every one."""
+
+    def __init__(self, config: SceneConfig, count: int, seed: int) -> None:
+        self._config, self._count, self._seed = config, count, seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        """Return the number of scenes of an epoch."""
+        return self._count
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next scenes of this process belong to."""
+        self._epoch = epoch
+
+    def __getitem__(self, index: int) -> DrawnScene:
+        """Return a scene by its number."""
+        number = self._epoch * self._count + index
+        scene = draw_scene(self._config, self._seed, number)
+        return DrawnScene(scene, draw_look(scene), f'scene {number} of seed {self._seed}')
+
+
+def collate_scenes(drawn: Sequence[DrawnScene]) -> SceneBatch:
+    """Pack scenes for the way to the device."""
+    scenes = [one.scene for one in drawn]
+    packed = pack(scenes, [one.look for one in drawn])
+    return SceneBatch(packed, SceneNumbers.of(scenes), [one.name for one in drawn])
+
+
+class SceneStudio:
+    """Renders batches of scenes with their truth, on CUDA beside what else the device does."""
+
+    def __init__(self, body: BodyData, sizes: ModelConfig, device: torch.device) -> None:
+        """Take the open body, whose clothes the renderer knows, and the network's sizes."""
+        layer = BodyLayer(body, kid=True)
+        self._device = device
+        self._multiple = sizes.pad_multiple
+        self._truth = SceneTruth(layer.faces, sizes.input_size, sizes.shapes)
+        self._renderer = SceneRenderer(layer, device)
+        self._stream = torch.cuda.Stream(device) if device.type == 'cuda' else None
+
+    @torch.no_grad()
+    def __call__(self, scenes: SceneBatch, indices: Sequence[int]) -> DeviceBatch:
+        """
+        Return pictures and truth, on the device.
+
+        The renderer has to wait for the device a few times. On a stream of its own it does not
+        wait for the step before, which the device still works on.
+        """
+        with self._beside():
+            rendered = self._renderer.draw(scenes.packed)
+            truth = self._truth(scenes.numbers.to(self._device), rendered)
+            views = padded_views(rendered.images, truth.sizes_hw, self._multiple)
+            batch = DeviceBatch(views, truth, indices)
+        if self._stream is not None:
+            current = torch.cuda.current_stream(self._device)
+            current.wait_stream(self._stream)
+            for tensor in batch.tensors():  # or their memory could be given away too early
+                tensor.record_stream(current)
+        return batch
+
+    def _beside(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
