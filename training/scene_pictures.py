@@ -12,7 +12,7 @@ from mahmr_model.body.data import BodyData
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.config import ModelConfig
 from training.batches import DeviceBatch, padded_views
-from training.synthetic.scenes.batch import Batch, pack
+from training.synthetic.scenes.batch import pack, Packed
 from training.synthetic.scenes.draw import draw_scene, SceneConfig
 from training.synthetic.scenes.look import draw_look, Look
 from training.synthetic.scenes.renderer import SceneRenderer
@@ -34,7 +34,7 @@ class DrawnScene:
 class SceneBatch:
     """B scenes, ready for the way to the device."""
 
-    packed: Batch
+    packed: Packed
     """For the renderer."""
     numbers: SceneNumbers
     """For the truth."""

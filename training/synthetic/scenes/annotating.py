@@ -14,7 +14,7 @@ from training.synthetic.scenes.scene import Scene
 def annotation_of(scene: Scene, picture: Path) -> Annotation:
     """Return a scene's people; its world is the camera's frame."""
     count = len(scene.betas)
-    genders: tuple[Gender, ...] = ('neutral',) * count
+    genders: tuple[Gender, ...] = tuple('neutral' for _ in range(count))
     bodies = Bodies(
         scene.pose_axis_angle,
         scene.betas.astype(np.float32),

@@ -1,0 +1,150 @@
+"""The truth of scenes made on the device is that of the sample pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mahmr_model.body.data import load_body, OPEN_BODY
+from mahmr_model.config import ModelConfig
+from mahmr_model.preprocess import pad_and_normalise
+from training.batch_truth import BatchTruth, packed
+from training.data.posing import WorkerBodies
+from training.data.sample import FEWEST_VISIBLE_JOINTS, MAIN_JOINTS, SampleConfig, SampleMaker
+from training.scene_pictures import collate_scenes, DrawnScene, ScenePictures, SceneStudio
+from training.synthetic.scenes.annotating import annotation_of
+from training.synthetic.scenes.draw import SceneConfig
+from training.synthetic.scenes.look import draw_look
+from training.synthetic.scenes.renderer import Rendered, SceneRenderer
+from training.synthetic.scenes.scene import Scene, Thing
+from training.synthetic.scenes.truth import SceneNumbers, SceneTruth
+
+SIZE = 280
+SIZES = ModelConfig(input_size=SIZE, shapes=11)
+
+
+def scene(places_m: list[tuple[float, float]], things: tuple[Thing, ...] = ()) -> Scene:
+    """Put people with their arms stretched out at (x, z), their hips at the camera's height."""
+    count = len(places_m)
+    pose = np.random.default_rng(count).normal(0, 0.1, (count, 72))
+    pose[:, :3] = (np.pi, 0, 0)
+    x, z = np.array(places_m).T
+    focal = 260.0
+    return Scene(
+        (210, SIZE),
+        np.array([[focal, 0, SIZE / 2], [0, focal, 105], [0, 0, 1]]),
+        pose,
+        np.random.default_rng(7).normal(0, 0.5, (count, 11)),
+        np.stack([x, 0 * x, z], 1),
+        things,
+        np.array([0.0, -1.0, 0.0]),
+        1.5,
+        np.array([0.48, -0.8, -0.36]),
+        5,
+    )
+
+
+def target_of(one: Scene) -> tuple[BatchTruth, np.ndarray]:
+    """Return what the sample pipeline makes of a scene, and who of it is kept."""
+    maker = SampleMaker(WorkerBodies(OPEN_BODY, ('neutral',)), SampleConfig(SIZE, 11))
+    annotation = annotation_of(one, Path('scene.png'))
+    picture = np.zeros((*one.size_hw, 3), np.uint8)
+    placed = maker.plain_sample(picture, annotation)[2]
+    kept = placed.visible.sum(1) >= FEWEST_VISIBLE_JOINTS
+    kept &= placed.visible[:, :MAIN_JOINTS].any(1)
+    return packed([maker.target(annotation, placed.of(kept), kept, counts_every_joint=True)]), kept
+
+
+@pytest.fixture(scope='module')
+def renderer() -> SceneRenderer:
+    return SceneStudio(load_body(OPEN_BODY), SIZES, torch.device('cpu'))._renderer
+
+
+def rendered_truth(renderer: SceneRenderer, scenes: list[Scene]) -> tuple[BatchTruth, Rendered]:
+    rendered = renderer(scenes)
+    faces = torch.from_numpy(load_body(OPEN_BODY).faces)
+    return SceneTruth(faces, SIZE, 11)(SceneNumbers.of(scenes), rendered), rendered
+
+
+def test_truth_is_that_of_the_sample_pipeline(renderer: SceneRenderer) -> None:
+    """Of each scene of a batch; the person on the far right shows a hand or less and goes."""
+    scenes = [
+        scene([(-0.9, 3.0), (0.4, 2.5), (0.2, 6.0), (2.6, 3.0)]),
+        replace(scene([(0.1, 2.0)]), size_hw=(SIZE, 196)),
+    ]
+    truth, _ = rendered_truth(renderer, scenes)
+    alone = [target_of(one) for one in scenes]
+    assert alone[0][1].tolist() == [True, True, True, False]
+    assert truth.people == (3, 1)
+    for field in fields(BatchTruth):
+        ours = getattr(truth, field.name)
+        parts = [getattr(one, field.name) for one, _ in alone]
+        if isinstance(ours, tuple):
+            assert ours == sum(parts, ()), field.name
+        elif field.name == 'scale_map':
+            # A vertex on the border of two cells may fall into either by a rounding.
+            wrong = (ours - torch.cat(parts)).abs().amax(1) > 1e-4
+            assert wrong.sum() <= 1
+            assert ours[:, 0].sum() > 20
+        else:
+            torch.testing.assert_close(
+                ours, torch.cat(parts), rtol=1e-4, atol=1e-4, msg=lambda m, n=field.name: n + m
+            )
+
+
+def test_nearer_people_paint_over_farther_ones(renderer: SceneRenderer) -> None:
+    """Given in either order."""
+    both = scene([(0.0, 2.5), (0.9, 5.0)])
+    names = ('pose_axis_angle', 'betas', 'translation_m')
+    turned = replace(both, **{name: getattr(both, name)[::-1] for name in names})
+    near = replace(both, **{name: getattr(both, name)[:1] for name in names})
+    alone, one, other = (rendered_truth(renderer, [s])[0].scale_map for s in (near, both, turned))
+    torch.testing.assert_close(one, other)
+    covered = alone[:, 0] > 0
+    torch.testing.assert_close(one[covered], alone[covered])
+    assert (one[~covered, 0] > 0).any()
+
+
+def test_people_behind_a_wall_are_drawn_as_they_are_but_not_asked_for(
+    renderer: SceneRenderer,
+) -> None:
+    wall = Thing('box', np.array([-0.9, 0.0, 2.0]), np.array([0.8, 2.0, 0.1]), np.eye(3))
+    people = [(-1.4, 4.0), (0.6, 3.0)]
+    truth, rendered = rendered_truth(renderer, [scene(people, (wall,))])
+    assert truth.people == (1,)
+    assert not (rendered.person == 0).any()
+    assert truth.depths[0, 0] == pytest.approx(3.0, abs=0.3)
+    assert rendered_truth(renderer, [scene(people)])[0].people == (2,)
+
+
+def test_scene_in_which_nobody_is_left_has_an_empty_map(renderer: SceneRenderer) -> None:
+    truth, _ = rendered_truth(renderer, [scene([(9.0, 3.0)])])
+    assert truth.people == (0,)
+    assert truth.scale_map.shape == (8 * 10, 2)
+    assert not truth.scale_map.any()
+    assert truth.picture_focal_px.tolist() == [260.0]
+
+
+def test_studio_gives_normalised_pictures_beside_their_truth() -> None:
+    studio = SceneStudio(load_body(OPEN_BODY), SIZES, torch.device('cpu'))
+    scenes = [scene([(0.0, 2.5)]), replace(scene([(0.1, 2.0)]), size_hw=(SIZE, 210))]
+    drawn = [DrawnScene(one, draw_look(one), str(i)) for i, one in enumerate(scenes)]
+    batch = studio(collate_scenes(drawn), [4, 9])
+    assert [tuple(image.shape) for image in batch.images] == [(3, 224, 280), (3, 280, 224)]
+    assert batch.truth.people == (1, 1)
+    alone = studio._renderer(scenes[1:]).images[0, :, :210]
+    torch.testing.assert_close(batch.images[1], pad_and_normalise(alone, 56), rtol=0, atol=0.03)
+
+
+def test_every_epoch_has_other_scenes_whatever_the_process() -> None:
+    config = SceneConfig(most_people=2)
+    pictures, others = ScenePictures(config, 3, 5), ScenePictures(config, 3, 5)
+    first = pictures[2].scene
+    assert np.array_equal(others[2].scene.betas, first.betas)
+    pictures.set_epoch(1)
+    assert not np.array_equal(pictures[2].scene.translation_m, first.translation_m)
+    assert pictures[2].name == 'scene 5 of seed 5'
