@@ -13,7 +13,7 @@ from training.data.posing import WorkerBodies
 
 @pytest.fixture(scope='session')
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with all eleven datasets, four pictures each; only for reading."""
+    """Give a folder with all datasets, four pictures each; only for reading."""
     return make_data(tmp_path_factory.mktemp('data'))
 
 

@@ -1,7 +1,7 @@
 """
 Small files in exactly the published formats, with pictures rendered to fit them.
 
-    make_data(root, pictures=4)                      all eleven, every split
+    make_data(root, pictures=4)                      all datasets, every split
     make_dataset('agora', 'train', root, scenes)     one split from scenes of one's own
 
 Annotations are consistent with the pictures, so that a network can learn them.
@@ -22,6 +22,7 @@ import torch
 from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
 from training.data.catalogue import DATASETS
 from training.data.formats import CROWDPOSE_FROM_OCHUMAN
+from training.data.plain_annotations import read_plain, write_plain
 from training.metrics.panoptic import ACTIVITIES, H36M_FROM_PANOPTIC, PELVIS, PELVIS_SHIFT_M
 from training.metrics.relative_human import CROWDPOSE
 
@@ -173,7 +174,17 @@ def relative_human(scene: Scene, number: int) -> list[dict[str, Any]]:
     return people
 
 
-WITH_CHILDREN = ('agora', 'bedlam', 'rh')
+def synthetic(scene: Scene, number: int) -> dict[str, Any]:
+    """Per picture: arrays over people in their camera's frame."""
+    return {
+        'intrinsics': scene.intrinsics,
+        'pose_axis_angle': scene.pose,
+        'betas': scene.betas,
+        'translation_m': scene.translation_m,
+    }
+
+
+WITH_CHILDREN = ('agora', 'bedlam', 'rh', 'synthetic')
 """What has an eleventh shape, or no shapes at all."""
 
 ENTRIES: dict[str, Callable[[Scene, int], Any]] = {
@@ -188,6 +199,7 @@ ENTRIES: dict[str, Callable[[Scene, int], Any]] = {
     'panoptic': panoptic,
     'mupots': mupots,
     'rh': relative_human,
+    'synthetic': synthetic,
 }
 
 
@@ -205,7 +217,10 @@ def make_dataset(name: str, split: str, root: Path, scenes: Sequence[Scene]) -> 
         annotations[key] = ENTRIES[name](scene, number)
     file = root / files.annotations
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, annots=np.array(annotations, dtype=object))
+    if DATASETS[name].entries is read_plain:
+        write_plain(file, annotations)
+    else:
+        np.savez(file, annots=np.array(annotations, dtype=object))
     return file
 
 

@@ -1,4 +1,4 @@
-"""The eleven datasets: where annotations and pictures lie, and what labels are worth."""
+"""The datasets: where annotations and pictures lie, and what labels are worth."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from mahmr_model.errors import UserError
 from training.data import formats
 from training.data.annotation import Annotation
+from training.data.plain_annotations import read_plain
 from training.data.published import read_annotations
 from training.data.store import Entry, stored, StoredAnnotations
 
@@ -35,6 +36,8 @@ class Published:
     detect_all_people: bool = True
     turned_mark: str | None = None
     """What the names of pictures have that are to be turned by 90° clockwise."""
+    entries: Callable[[Path], Iterator[tuple[str, Any]]] = read_annotations
+    """Yields each picture's name and what `read` takes."""
 
     def turned(self, picture: str) -> bool:
         """Return whether a picture of that name is to be turned."""
@@ -120,6 +123,15 @@ DATASETS: Mapping[str, Published] = {
         formats.relative_human,
         'https://github.com/Arthur151/Relative_Human',
     ),
+    'synthetic': Published(
+        {
+            split: Split(f'synthetic/{split}.npz', f'synthetic/{split}')
+            for split in ('train', 'held_out')
+        },
+        formats.synthetic,
+        '`python -m training.synthetic.scenes`, and train with the open body',
+        entries=read_plain,
+    ),
 }
 
 
@@ -149,7 +161,7 @@ def open_annotations(name: str, split: str, root: Path) -> StoredAnnotations:
 
 
 def _entries(path: Path, published: Published) -> Iterator[Entry]:
-    for name, entry in read_annotations(path):
+    for name, entry in published.entries(path):
         try:
             empty = isinstance(entry, list) and not entry
             yield name, Annotation(Path(name)) if empty else published.read(name, entry)

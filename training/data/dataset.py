@@ -218,7 +218,7 @@ def build_dataset(
     seed: int = 42,
 ) -> PictureDataset:
     """
-    Return a split of one of the eleven datasets (`catalogue.DATASETS`) below the folder `root`.
+    Return a split of one of the datasets (`catalogue.DATASETS`) below the folder `root`.
 
     With `config.augmentation` it gives training samples, otherwise evaluation's. Raises UserError.
     """

@@ -1,4 +1,4 @@
-"""All eleven datasets from files in the published formats, against the scenes behind them."""
+"""All datasets from files in their formats, against the scenes behind them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from training.metrics.types import MeshTruth, MupotsTruth, PanopticTruth, Relati
 
 EVALUATION = SampleConfig(input_size=256, shapes=11)
 TRAINING = SampleConfig(input_size=256, shapes=11, augmentation=AugmentationConfig())
-WITH_BODIES = ('agora', 'bedlam', '3dpw', 'hi4d', 'coco', 'mpii', 'aic', 'insta')
+WITH_BODIES = ('agora', 'bedlam', '3dpw', 'hi4d', 'coco', 'mpii', 'aic', 'insta', 'synthetic')
 ALL_SPLITS = [(name, split) for name, data in DATASETS.items() for split in data.splits]
 
 

@@ -1,0 +1,67 @@
+"""
+Writes scenes as a data set: python -m training.synthetic.scenes data/synthetic --count 20000.
+
+The trainer reads it as `synthetic` (`{name: synthetic, split: train}` in data.training), where
+data.root is the folder above. A run that was stopped goes on when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+import sys
+
+import torch
+
+from mahmr_model.errors import UserError
+from training.synthetic.scenes.dataset import held_out_plan, Plan, write_dataset
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write what is asked for; return 0, or 2 after a UserError."""
+    options = _parser().parse_args(arguments)
+    try:
+        path = write_dataset(options.out, _plan(options), options.device, options.workers)
+    except UserError as error:
+        sys.stderr.write(f'{error}\n')
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write('Stopped; the same command goes on from here.\n')
+        return 130
+    sys.stdout.write(f'{path}\n')
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    for name, least in (('count', 1), ('size', 56), ('workers', 0), ('seed', 0)):
+        if getattr(options, name) < least:
+            raise UserError(f'--{name} should be at least {least}, not {getattr(options, name)}.')
+    if options.device.startswith('cuda') and not torch.cuda.is_available():
+        raise UserError(f'--device {options.device} needs a CUDA device, but there is none.')
+    if options.held_out:
+        return held_out_plan(options.size)
+    return Plan('train', options.count, options.seed, options.size)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='python -m training.synthetic.scenes',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('out', type=Path, help='folder to write to, DATA_ROOT/synthetic')
+    parser.add_argument('--count', type=int, default=10_000, help='number of scenes')
+    parser.add_argument('--seed', type=int, default=0, help='other seeds are other scenes')
+    parser.add_argument('--size', type=int, default=560, help="pictures' longer side in pixels")
+    parser.add_argument('--held-out', action='store_true', help='the fixed 500 held-out scenes')
+    parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1')
+    workers = os.cpu_count() or 1
+    parser.add_argument(
+        '--workers', type=int, default=workers, help='processes; 0: none of its own'
+    )
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(main())
