@@ -8,11 +8,15 @@ import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.node import Node
 
 from mahmr_node.frame_slot import FrameSlot
 
 PERIOD_S = 1.0
+
+# For timers: the time of a bag (use_sim_time) stands still before it begins and where it pauses.
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 MIB = 2**20
 
 # An error shows for at least this long, and is logged at most this often.
@@ -111,7 +115,7 @@ class Diagnostics:
         self._counts: dict[str, tuple[float, int]] = {}
         self.transition_error = ''
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        node.create_timer(PERIOD_S, self.publish)
+        node.create_timer(PERIOD_S, self.publish, clock=STEADY)
 
     def publish(self) -> None:
         """Publish now."""

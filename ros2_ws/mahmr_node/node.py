@@ -13,7 +13,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from mahmr_model.errors import UserError
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_node.camera_input import CameraInput
-from mahmr_node.diagnostics import CameraStatistics, Diagnostics
+from mahmr_node.diagnostics import CameraStatistics, Diagnostics, STEADY
 from mahmr_node.frame_slot import FrameSlot
 from mahmr_node.inference import Inference, load_predictor, LoadPredictor
 from mahmr_node.parameters import Parameters
@@ -65,9 +65,9 @@ class MahmrNode(LifecycleNode):
             state=lambda: self._lifecycle_state,
             cameras=lambda: [line.statistics for line in self._lines],
         )
-        self.create_timer(REFRESH_S, self._refresh)
+        self.create_timer(REFRESH_S, self._refresh, clock=STEADY)
         if self.mahmr_parameters.settings.autostart:
-            self._autostart_timer = self.create_timer(0.0, self._autostart)
+            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=STEADY)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and make the publishers."""
