@@ -12,7 +12,7 @@ from torch import Tensor
 from training.data.annotation import Floats, Ints
 from training.synthetic.scenes.look import draw_look, Look, row
 from training.synthetic.scenes.scene import Scene, ThingShape
-from training.synthetic.scenes.sensor_look import Sensor
+from training.synthetic.scenes.sensor import pack_sensors, SensorBatch
 
 SHAPES: tuple[ThingShape, ...] = ('box', 'cylinder', 'ellipsoid')
 _BATCH_COST_PX = 2_000_000
@@ -32,7 +32,7 @@ class Batch:
     person_counts: tuple[int, ...]
     shape_counts: tuple[int, int, int]
     """How many of the T things are of each of SHAPES, in whose order they lie."""
-    sensors: tuple[Sensor, ...]
+    sensors: SensorBatch
     intrinsics: Tensor
     """(B, 3, 3)"""
     size_px: Tensor
@@ -83,7 +83,7 @@ class Batch:
             **{
                 field.name: getattr(self, field.name).to(device, non_blocking=True)
                 for field in fields(self)
-                if isinstance(getattr(self, field.name), Tensor)
+                if isinstance(getattr(self, field.name), Tensor | SensorBatch)
             },
         )
 
@@ -94,7 +94,7 @@ class Batch:
             **{
                 field.name: getattr(self, field.name).pin_memory()
                 for field in fields(self)
-                if isinstance(getattr(self, field.name), Tensor)
+                if isinstance(getattr(self, field.name), Tensor | SensorBatch)
             },
         )
 
@@ -181,7 +181,7 @@ def _batch(scenes: Sequence[Scene], looks: Sequence[Look]) -> Batch:
         *canvas_hw,
         tuple(counts),
         _shape_counts([item[0] for item in things]),
-        tuple(look.sensor for look in looks),
+        pack_sensors([look.sensor for look in looks]),
         _stack([scene.intrinsics for scene in scenes]),
         _stack([np.array(scene.size_hw[::-1]) for scene in scenes]),
         _stack([look.axes for look in looks]),

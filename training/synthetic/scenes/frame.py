@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -13,10 +13,13 @@ from training.synthetic.scenes.costume import Costume, Posed
 from training.synthetic.scenes.dress import parts, texture_place
 from training.synthetic.scenes.look import Light
 from training.synthetic.scenes.outfit import PARTS
-from training.synthetic.scenes.paint import colours, PatternTable
+from training.synthetic.scenes.paint import colours, PatternTable, surface_rows
 from training.synthetic.scenes.raster import Lenses, rasterise, Triangles
+from training.synthetic.scenes.shadows import contact, in_shadow, ShadowMap
 from training.synthetic.scenes.surroundings import Canvas
 from training.synthetic.scenes.things import PlacedThings
+
+_HAZE_M = [field.name for field in fields(Light)].index('haze_m')
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def put_meshes(canvas: Canvas, mesh: Mesh, costume: Costume, batch: Batch) -> Te
         (canvas.surface, surface.int()),
         (canvas.s, s),
         (canvas.t, t),
-        (canvas.footprint_m, footprint),
+        (canvas.px_m, footprint),
         (canvas.sun, (normal * batch.to_light[picture]).sum(1)),
         (canvas.up, (normal * batch.axes[picture, 1]).sum(1)),
     ):
@@ -125,7 +128,24 @@ def put_meshes(canvas: Canvas, mesh: Mesh, costume: Costume, batch: Batch) -> Te
     return whose
 
 
-def ground_place(canvas: Canvas, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def light_up(
+    canvas: Canvas,
+    person: Tensor,
+    sunlight: ShadowMap,
+    ground: ShadowMap,
+    patterns: PatternTable,
+    batch: Batch,
+) -> Tensor:
+    """Return (B, 3, H, W) linear light of what the pixels see, in light, shadow and haze."""
+    taken = in_shadow(sunlight, canvas.x, canvas.y, canvas.depth_m)
+    right, front, above = _ground_place(canvas, batch)
+    # Contact darkens the ground and the lowest part of what stands on it.
+    touched = contact(ground, right, front) * torch.exp(-above.clamp(min=0) / 0.1)
+    linear = _shade(canvas, patterns, taken, touched, batch)
+    return _smooth_edges(linear, person, canvas.depth_m)
+
+
+def _ground_place(canvas: Canvas, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Return (B, H, W) where what is seen stands, metres to the right, to the front, above."""
     depth_m = canvas.depth_m.clamp(max=1e4)
 
@@ -136,7 +156,7 @@ def ground_place(canvas: Canvas, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return along(0), along(2), along(1) + batch.offset_m[:, None, None]
 
 
-def shade(
+def _shade(
     canvas: Canvas, patterns: PatternTable, taken: Tensor, touched: Tensor, batch: Batch
 ) -> Tensor:
     """
@@ -145,57 +165,59 @@ def shade(
     `taken` (B, H, W) is the share of the light that something takes away, `touched` how closely
     the ground is touched there.
     """
+    dtype = patterns.texels.dtype
     table = torch.cat(
         [batch.surroundings.flatten(0, 1), batch.thing_surface, batch.clothes.flatten(0, 1)]
     )
-    rows = table.index_select(0, canvas.surface.flatten())
+    rows = surface_rows(table, dtype)
+    surface = canvas.surface.flatten()
     colour, opened = colours(
-        patterns, rows, canvas.s.flatten(), canvas.t.flatten(), canvas.footprint_m.flatten()
+        patterns, rows, surface, canvas.s.flatten(), canvas.t.flatten(), canvas.px_m.flatten()
     )
     shape = canvas.depth_m.shape
-    colour, opened = colour.view(*shape, 3).permute(0, 3, 1, 2), opened.view(shape)
-    lit = rows[:, 15].view(shape)
-    light = Light(*(numbers[:, None, None] for numbers in batch.light.unbind(1)))
-    direct = canvas.sun.clamp(min=0) * (1 - taken) * lit
-    facing_up = 0.5 + 0.5 * canvas.up
-    indirect = lit * (1 - light.contact * touched)
-    sky = colour.new_tensor(0) + batch.surroundings[:, 0, :3]
-    # The sky pales towards the horizon; far things take its colour.
-    elevation = _elevation(canvas, batch)
-    pale = torch.exp(-4 * elevation.clamp(min=0))
-    is_sky = 1 - lit
-    haze = torch.where(
-        lit > 0, 1 - torch.exp(-canvas.depth_m.clamp(max=1e5) / light.haze_m), pale * is_sky
+    colour, opened = colour.view(*shape, 3), opened.view(*shape, 1)
+    lit = rows.lit.index_select(0, surface).view(*shape, 1)
+    light = Light(*(number[:, None, None, None].to(dtype) for number in batch.light.unbind(1)))
+    direct = canvas.sun.clamp(min=0).mul_(1 - taken).to(dtype)[..., None]
+    ambient = torch.addcmul(
+        light.rgb('bounce'),
+        light.rgb('sky') - light.rgb('bounce'),
+        (0.5 + 0.5 * canvas.up).to(dtype)[..., None],
     )
-    planes = []
-    for channel, name in enumerate(('red', 'green', 'blue')):
-        sun, above, below = (getattr(light, f'{kind}_{name}') for kind in ('sun', 'sky', 'bounce'))
-        glow = direct * sun + indirect * torch.lerp(below, above, facing_up) + is_sky
-        plane = colour[:, channel] * glow
-        hazy = getattr(light, f'haze_{name}')
-        behind = torch.lerp(sky[:, channel, None, None], hazy, pale)
-        plane = torch.lerp(plane, behind, opened)
-        planes.append(torch.lerp(plane, hazy.expand_as(plane), haze))
-    gradient = _gradient(light, batch)
-    return torch.stack(planes, 1) * gradient[:, None]
+    ambient.mul_(
+        torch.addcmul(torch.ones_like(lit), light.contact, touched.to(dtype)[..., None], value=-1)
+    )
+    # What shines by itself, the sky, needs no light: lit = 0.
+    glow = ambient.addcmul_(direct, light.rgb('sun')).sub_(1).mul_(lit).add_(1)
+    colour.mul_(glow)
+    # The sky pales towards the horizon; far things take its colour.
+    pale = torch.exp(-4 * _elevation(canvas, batch).clamp(min=0)).to(dtype)[..., None]
+    sky = batch.surroundings[:, None, None, 0, :3].to(dtype)
+    behind = torch.addcmul(sky, light.rgb('haze') - sky, pale)
+    haze_m = batch.light[:, _HAZE_M, None, None]
+    hazy = 1 - torch.exp(canvas.depth_m.clamp(max=1e5).div_(-haze_m)).to(dtype)[..., None]
+    hazy = torch.maximum(torch.lerp(pale, hazy, lit), opened)
+    linear = colour.lerp_(behind, hazy).mul_(_gradient(light, batch))
+    return linear.permute(0, 3, 1, 2).contiguous()
 
 
 def _elevation(canvas: Canvas, batch: Batch) -> Tensor:
     """Return (B, H, W) sine of each ray's angle above the horizon."""
     a = batch.axes[:, 1, :, None, None]
     length = torch.rsqrt(canvas.x * canvas.x + canvas.y * canvas.y + 1)
-    return (a[:, 0] * canvas.x + (a[:, 1] * canvas.y + a[:, 2])) * length
+    return (a[:, 0] * canvas.x + (a[:, 1] * canvas.y + a[:, 2])).mul_(length)
 
 
 def _gradient(light: Light[Tensor], batch: Batch) -> Tensor:
-    """Return (B, H, W) light that changes across the picture."""
-    device = batch.size_px.device
-    x = torch.arange(batch.width, device=device)[None, None] / batch.size_px[:, 0, None, None]
-    y = torch.arange(batch.height, device=device)[None, :, None] / batch.size_px[:, 1, None, None]
-    return 1 + light.gradient_x * (2 * x - 1) + light.gradient_y * (2 * y - 1)
+    """Return (B, H, W, 1) light that changes across the picture."""
+    device, dtype = batch.size_px.device, light.gradient_x.dtype
+    x = torch.arange(batch.width, device=device) / batch.size_px[:, :1]
+    y = torch.arange(batch.height, device=device) / batch.size_px[:, 1:]
+    x, y = (2 * x - 1).to(dtype)[:, None, :, None], (2 * y - 1).to(dtype)[:, :, None, None]
+    return 1 + light.gradient_x * x + light.gradient_y * y
 
 
-def smooth_edges(linear: Tensor, person: Tensor, depth_m: Tensor) -> Tensor:
+def _smooth_edges(linear: Tensor, person: Tensor, depth_m: Tensor) -> Tensor:
     """
     Blend pixels at outlines with their neighbours, as each pixel of a lens gathers an area.
 

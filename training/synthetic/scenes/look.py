@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Generic
+from typing import Generic, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from training.data.annotation import Floats
 from training.synthetic.scenes.clutter import draw_clutter
@@ -61,6 +63,12 @@ class Light(Generic[Number]):
     gradient_x: Number
     gradient_y: Number
     """Relative change of light from the middle to the edge of the picture."""
+
+    def rgb(self: Light[Tensor], kind: Literal['sun', 'sky', 'bounce', 'haze']) -> Tensor:
+        """Return a colour along the last axis, which is 1 long for each number."""
+        return torch.cat(
+            [getattr(self, f'{kind}_{name}') for name in ('red', 'green', 'blue')], -1
+        )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor
@@ -16,17 +17,17 @@ class PatternTable:
     """All patterns, each at SIZE, SIZE/2, … 1 pixels across."""
 
     texels: Tensor
-    """(all pixels of all levels, 4) float16, as `patterns.Painter`."""
+    """(all pixels of all levels, 4) as `patterns.Painter`."""
     first: Tensor
     """(levels,) int32 where a level begins."""
 
 
-def make_patterns(device: torch.device) -> PatternTable:
-    """Paint all patterns; takes some seconds."""
+def make_patterns(device: torch.device, dtype: torch.dtype) -> PatternTable:
+    """Paint all patterns, to be blended in `dtype`; takes some seconds."""
     level = torch.from_numpy(paint_all()).float().permute(0, 3, 1, 2)
     levels, first, count = [], [], 0
     while True:
-        levels.append(level.permute(0, 2, 3, 1).reshape(-1, 4).half())
+        levels.append(level.permute(0, 2, 3, 1).reshape(-1, 4).to(dtype))
         first.append(count)
         count += len(levels[-1])
         if level.shape[-1] == 1:
@@ -38,41 +39,62 @@ def make_patterns(device: torch.device) -> PatternTable:
 
 
 def colours(
-    patterns: PatternTable, rows: Tensor, s: Tensor, t: Tensor, footprint_m: Tensor
+    patterns: PatternTable, rows: SurfaceRows, surface: Tensor, s: Tensor, t: Tensor, px_m: Tensor
 ) -> tuple[Tensor, Tensor]:
     """
-    Return (K, 3) linear colours and (K,) openness of surfaces at places.
+    Return (K, 3) linear colours and (K, 1) openness of surfaces at places.
 
-    `rows` (K, surface.COLUMNS); `s`, `t`, `footprint_m` (K,) metres.
+    `surface` (K,) int32 which row; `s`, `t`, `px_m` (K,) place and a pixel's extent, metres.
     """
-    mixed = _look_up(patterns, rows, s, t, footprint_m)
-    second, third, bright, opened = mixed.unbind(1)
-    base = rows[:, 0:3]
-    colour = torch.addcmul(base, rows[:, 3:6] - base, second[:, None])
-    colour = torch.addcmul(colour, rows[:, 6:9] - base, third[:, None])
-    return colour * (1 + rows[:, 9] * bright).clamp(min=0.02)[:, None], opened
+    mixed = _look_up(patterns, rows.place.index_select(0, surface), s, t, px_m)
+    # (K, 4, 3): the first colour, and how the second, the third and brightness change it.
+    paint = rows.paint.index_select(0, surface)
+    colour = torch.addcmul(paint[:, 0], paint[:, 1], mixed[:, 0:1])
+    colour = colour.addcmul_(paint[:, 2], mixed[:, 1:2])
+    bright = torch.addcmul(torch.ones_like(colour[:, :1]), paint[:, 3, :1], mixed[:, 2:3])
+    return colour.mul_(bright.clamp_(min=0.02)), mixed[:, 3:4]
 
 
-def _look_up(
-    patterns: PatternTable, rows: Tensor, s: Tensor, t: Tensor, footprint_m: Tensor
-) -> Tensor:
+@dataclass(frozen=True)
+class SurfaceRows:
+    """R rows of `surface.COLUMNS` numbers, made ready."""
+
+    place: Tensor
+    """(R, 5) float32: pattern, pixels of it per metre along s and t, begin in s and t of 1."""
+    paint: Tensor
+    """(R, 4, 3): first colour, second and third minus it, contrast thrice."""
+    lit: Tensor
+    """(R,)"""
+
+
+def surface_rows(table: Tensor, dtype: torch.dtype) -> SurfaceRows:
+    """Make rows ready from a table (R, surface.COLUMNS)."""
+    base = table[:, 0:3]
+    contrast = table[:, 9:10].expand(-1, 3)
+    paint = torch.stack([base, table[:, 3:6] - base, table[:, 6:9] - base, contrast], 1)
+    return SurfaceRows(table[:, 10:15].contiguous(), paint.to(dtype), table[:, 15].to(dtype))
+
+
+def _look_up(patterns: PatternTable, place: Tensor, s: Tensor, t: Tensor, px_m: Tensor) -> Tensor:
     """Return (K, 4) of `patterns.Painter`, blended between four pixels of the fitting level."""
+    pattern, per_s, per_t, begin_s, begin_t = place.unbind(1)
     levels = len(patterns.first)
-    level = torch.log2(footprint_m * rows[:, 11] * SIZE).add(0.3).clamp(0, levels - 1).int()
+    level = torch.log2(px_m * per_s).add_(math.log2(SIZE) + 0.3).clamp_(0, levels - 1).int()
     size = SIZE >> level
-    column = (s * rows[:, 11] + rows[:, 13]).frac()
-    line = (rows[:, 14] - t * rows[:, 12]).frac()
-    x = (column - column.floor()) * size - 0.5
-    y = (line - line.floor()) * size - 0.5
-    left, top = x.floor(), y.floor()
-    x, y = x - left, y - top
-    left, top = left.int() & (size - 1), top.int() & (size - 1)
-    right, below = (left + 1) & (size - 1), (top + 1) & (size - 1)
-    first = patterns.first[level] + rows[:, 10].int() * size * size
+    x = torch.addcmul(begin_s, s, per_s).frac_().add_(1).mul_(size).sub_(0.5)
+    y = torch.addcmul(begin_t, t, per_t, value=-1).frac_().add_(1).mul_(size).sub_(0.5)
+    # Between 0 and 2 tiles, so that cutting the fraction off rounds down.
+    left, top = x.int(), y.int()
+    dtype = patterns.texels.dtype
+    x, y = x.sub_(left)[:, None].to(dtype), y.sub_(top)[:, None].to(dtype)
+    last = size - 1
+    right, below = (left + 1) & last, (top + 1) & last
+    left, top = left & last, top & last
+    first = patterns.first[level].add_(pattern.int() * size * size)
+    above, below = torch.addcmul(first, top, size), torch.addcmul(first, below, size)
 
-    def at(row: Tensor, column: Tensor) -> Tensor:
-        return patterns.texels.index_select(0, first + row * size + column).float()
+    def at(line: Tensor, column: Tensor) -> Tensor:
+        return patterns.texels.index_select(0, line + column)
 
-    x, y = x[:, None], y[:, None]
-    above = torch.lerp(at(top, left), at(top, right), x)
-    return torch.lerp(above, torch.lerp(at(below, left), at(below, right), x), y)
+    upper = torch.lerp(at(above, left), at(above, right), x)
+    return upper.lerp_(torch.lerp(at(below, left), at(below, right), x), y)

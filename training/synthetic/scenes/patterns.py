@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 SIZE = 512
 Plane = npt.NDArray[np.floating[Any]]
@@ -44,19 +45,10 @@ def _cells(rng: np.random.Generator, count: int) -> tuple[Plane, Plane]:
     """Return Voronoi cells of count² jittered points: numbers, distances to borders."""
     points = (np.mgrid[0:count, 0:count].reshape(2, -1).T + rng.random((count * count, 2))) / count
     number = rng.random(count * count)
-    nearest, second = np.full((2, SIZE, SIZE), np.inf)
-    owner = np.zeros((SIZE, SIZE), int)
-    gy, gx = (_y * count).astype(int), (_x * count).astype(int)
-    for dy in (-2, -1, 0, 1, 2):
-        for dx in (-2, -1, 0, 1, 2):
-            cell = (gy + dy) % count * count + (gx + dx) % count
-            away = points[cell] - np.stack([_y, _x], -1)
-            distance = np.linalg.norm(away - np.rint(away), axis=2) * count
-            closer = distance < nearest
-            second = np.where(closer, nearest, np.minimum(second, distance))
-            owner = np.where(closer, cell, owner)
-            nearest = np.minimum(nearest, distance)
-    return number[owner], second - nearest
+    places = np.stack([_y, _x], -1).reshape(-1, 2)
+    distance, owner = cKDTree(points % 1.0, boxsize=1.0).query(places, k=2)
+    border = (distance[:, 1] - distance[:, 0]) * count
+    return number[owner[:, 0]].reshape(SIZE, SIZE), border.reshape(SIZE, SIZE)
 
 
 def plain(rng: np.random.Generator) -> tuple[Plane, Plane, Plane, Plane]:
@@ -305,18 +297,23 @@ def doors(rng: np.random.Generator) -> tuple[Plane, Plane, Plane, Plane]:
 
 
 def trees(rng: np.random.Generator) -> tuple[Plane, Plane, Plane, Plane]:
-    """Paint a row of crowns before the sky, a hedge at the foot."""
-    line = noise(rng, 1.2, 1)[0] * 0.09 + 0.4
+    """Paint a row of crowns before the sky, trunks and a hedge at the foot."""
     leaves = noise(rng, 0.8, 5)
-    above = _y - line[None] + 0.03 * leaves
-    trunks = _soft(noise(rng, 0.5, 4)[0] - 1.6, 0.05)[None] * (_y > 0.6)
-    depth = np.clip((_y - line[None]) * 2, 0, 1)
-    return (
-        _soft(leaves + noise(rng, 1.2), 1.0),
-        trunks,
-        0.4 * leaves - 0.7 * depth + 0.2,
-        1 - _soft(above, 0.01),
-    )
+    inside, shadow, trunks = np.full((3, SIZE, SIZE), 0.0)
+    inside += (_y > rng.uniform(0.7, 0.95) + 0.01 * leaves) * 1.0
+    for _ in range(int(rng.integers(4, 16))):
+        x, y, size = rng.random(), rng.uniform(0.3, 0.6), rng.uniform(0.07, 0.2)
+        away = np.abs(_x - x)
+        away = np.minimum(away, 1 - away) / size
+        high = (_y - y) / (size * rng.uniform(0.8, 2.0))
+        crown = np.hypot(away, high) + 0.12 * leaves < 1
+        inside = np.where(crown, 1.0, inside)
+        shadow = np.where(crown, 0.5 * high, shadow)
+        stem = (away < 0.08) & (_y > y) & (inside == 0)
+        trunks = np.where(crown, 0.0, np.where(stem, 1.0, trunks))
+    second = _soft(leaves + noise(rng, 1.2), 1.0)
+    opened = 1 - np.maximum(inside, trunks)
+    return second * (1 - trunks), trunks, 0.4 * leaves - 0.8 * shadow.clip(-0.3, 1), opened
 
 
 def skyline(rng: np.random.Generator) -> tuple[Plane, Plane, Plane, Plane]:

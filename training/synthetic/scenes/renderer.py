@@ -14,19 +14,13 @@ from mahmr_model.geometry.rotations import rotation_from_axis_angle
 from training.synthetic.scenes.batch import Batch, pack, Packed
 from training.synthetic.scenes.costume import make_costume, pose, Posed
 from training.synthetic.scenes.dress import thickness
-from training.synthetic.scenes.frame import assemble, ground_place, put_meshes, shade, smooth_edges
+from training.synthetic.scenes.frame import assemble, light_up, put_meshes
 from training.synthetic.scenes.look import Look
 from training.synthetic.scenes.paint import make_patterns
 from training.synthetic.scenes.scene import Scene
 from training.synthetic.scenes.sensor import expose, make_sensor_tables
-from training.synthetic.scenes.shadows import (
-    Casters,
-    contact,
-    contact_map,
-    in_shadow,
-    shadow_map,
-)
-from training.synthetic.scenes.surroundings import Canvas, look_around
+from training.synthetic.scenes.shadows import Casters, contact_map, shadow_map
+from training.synthetic.scenes.surroundings import look_around
 from training.synthetic.scenes.things import make_solids, place_things, PlacedThings
 
 _AT_ONCE_CPU, _AT_ONCE_GPU = 2, 32
@@ -60,12 +54,25 @@ class SceneRenderer:
     open body's template, whose regions are known by their place.
     """
 
-    def __init__(self, body: BodyLayer, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        body: BodyLayer,
+        device: torch.device | str,
+        colour_dtype: torch.dtype | None = None,
+    ) -> None:
+        """
+        Prepare for a device, which takes some seconds.
+
+        Colours are computed in half precision on a GPU and in single on a CPU, unless told
+        otherwise; geometry always in single.
+        """
         self._device = torch.device(device)
+        if colour_dtype is None:
+            colour_dtype = torch.float32 if self._device.type == 'cpu' else torch.float16
         self._costume = make_costume(body.to(self._device))
-        self._patterns = make_patterns(self._device)
+        self._patterns = make_patterns(self._device, colour_dtype)
         self._solids = make_solids(self._device)
-        self._tables = make_sensor_tables(self._device)
+        self._tables = make_sensor_tables(self._device, colour_dtype)
 
     def __call__(self, scenes: Sequence[Scene], looks: Sequence[Look] | None = None) -> Rendered:
         """Draw scenes; `looks` (`look.draw_look`) are drawn here where they are not given."""
@@ -91,13 +98,17 @@ class SceneRenderer:
         mesh = assemble(self._costume, posed, things, batch)
         canvas = look_around(batch)
         person = put_meshes(canvas, mesh, self._costume, batch)
-        taken, touched = _shadows(canvas, posed, things, batch)
-        linear = shade(canvas, self._patterns, taken, touched, batch)
-        linear = smooth_edges(linear, person, canvas.depth_m)
-        valid = _valid(batch)
-        image = expose(linear, valid[:, None].to(linear.dtype), batch.sensors, self._tables)
+        casters = _casters(posed, things, batch)
+        linear = light_up(
+            canvas,
+            person,
+            shadow_map(casters, batch.to_light),
+            contact_map(casters, batch.axes, batch.offset_m),
+            self._patterns,
+            batch,
+        )
         return Rendered(
-            image.permute(0, 2, 3, 1).contiguous(),
+            expose(linear, _valid(batch), batch.sensors, self._tables),
             person,
             canvas.depth_m,
             posed.truth_m,
@@ -107,25 +118,13 @@ class SceneRenderer:
         )
 
 
-def _shadows(
-    canvas: Canvas, posed: Posed, things: PlacedThings, batch: Batch
-) -> tuple[Tensor, Tensor]:
-    """Return (B, H, W) how much of the light is taken, and how closely the ground is touched."""
+def _casters(posed: Posed, things: PlacedThings, batch: Batch) -> Casters:
     drawn = posed.drawn_m
     picture = batch.person_picture[:, None].expand(drawn.shape[:2])
-    points = torch.cat([drawn.flatten(0, 1), things.samples_m])
-    owner = torch.cat([picture.flatten(), batch.thing_picture[things.sample_owner]])
-    casters = Casters(points, owner)
-    taken = in_shadow(
-        shadow_map(casters, batch.to_light),
-        canvas.x,
-        canvas.y,
-        canvas.depth_m,
+    return Casters(
+        torch.cat([drawn.flatten(0, 1), things.samples_m]),
+        torch.cat([picture.flatten(), batch.thing_picture[things.sample_owner]]),
     )
-    ground = contact_map(casters, batch.axes, batch.offset_m)
-    right, front, above = ground_place(canvas, batch)
-    # Contact darkens the ground and the lowest part of what stands on it.
-    return taken, contact(ground, right, front) * torch.exp(-above.clamp(min=0) / 0.1)
 
 
 def _valid(batch: Batch) -> Tensor:

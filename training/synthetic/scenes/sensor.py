@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
@@ -35,160 +37,221 @@ class SensorTables:
     """Constants of the device."""
 
     noise: Tensor
-    """(3, 2·_NOISE_SIDE, _NOISE_SIDE) of unit deviation: fine above, blurred and grey below."""
+    """(2·_NOISE_SIDE, _NOISE_SIDE, 3) of unit deviation: fine above, blurred and grey below."""
     transform: Tensor
     """(64, 64) the cosine transform of a flattened 8×8 block, orthonormal."""
-    quantise: Tensor
-    """(3, 64)"""
+    to_luma: Tensor
+    """(3, 3) RGB to luma and two chromas."""
+    from_luma: Tensor
+    """(3, 3)"""
 
 
-def make_sensor_tables(device: torch.device) -> SensorTables:
+def make_sensor_tables(device: torch.device, dtype: torch.dtype) -> SensorTables:
     """Make the tables, the same on each device."""
     rng = np.random.default_rng(3)
-    fine = rng.standard_normal((3, _NOISE_SIDE, _NOISE_SIDE), np.float32)
-    coarse = 0.7 * fine.mean(0, keepdims=True) + 0.4 * fine
-    coarse = sum(np.roll(coarse, shift, (1, 2)) for shift in ((0, 0), (0, 1), (1, 0), (1, 1)))
-    noise = np.concatenate([fine, coarse / coarse.std()], 1)
+    fine = rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), np.float32)
+    coarse = 0.7 * fine.mean(2, keepdims=True) + 0.4 * fine
+    coarse = sum(np.roll(coarse, shift, (0, 1)) for shift in ((0, 0), (0, 1), (1, 0), (1, 1)))
+    noise = np.concatenate([fine, coarse / coarse.std()], 0)
     k, n = np.mgrid[0:8, 0:8]
     cosine = np.cos(np.pi * (2 * n + 1) * k / 16) * np.where(k == 0, math.sqrt(1 / 8), 0.5)
-    quantise = np.array([_QUANTISE_LUMA, _QUANTISE_CHROMA, _QUANTISE_CHROMA])
+    luma = np.array(_LUMA)
+    chroma = np.array([[0.0, 0, 1], [1, 0, 0]]) - luma
+    to_luma = np.stack([luma, 0.564 * chroma[0], 0.713 * chroma[1]])
 
-    def tensor(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
-        return torch.from_numpy(array.astype(np.float32)).to(device)
+    def tensor(array: npt.NDArray[np.floating[Any]]) -> Tensor:
+        return torch.from_numpy(array).to(device, dtype)
 
-    return SensorTables(tensor(noise), tensor(np.kron(cosine, cosine)), tensor(quantise))
-
-
-def expose(
-    light: Tensor, valid: Tensor, sensors: Sequence[Sensor], tables: SensorTables
-) -> Tensor:
-    """
-    Return (B, 3, H, W) bytes of linear light (B, 3, H, W), with all that a camera does to it.
-
-    `valid` (B, 1, H, W) is 1 within each picture, 0 on the rest of the canvas.
-    """
-    image = light * _factors(light, valid, sensors)
-    image = _blurred(image, sensors)
-    image = _coarsened(image, sensors)
-    image = _noisy(image, sensors, tables).clamp_(min=0)
-    image = _toned(image, sensors)
-    image = _compressed(image, sensors, tables)
-    return (image * valid * 255 + 0.5).clamp_(0, 255).byte()
-
-
-def _column(values: Sequence[float], like: Tensor) -> Tensor:
-    """Return (B, 1, 1, 1)."""
-    return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)[
-        :, None, None, None
-    ]
-
-
-def _factors(light: Tensor, valid: Tensor, sensors: Sequence[Sensor]) -> Tensor:
-    """Return (B, 3, H, W) exposure, white balance, vignette."""
-    mean = (light * valid).sum((1, 2, 3)) / (3 * valid.sum((1, 2, 3))).clamp(min=1)
-    aim = _column([sensor.exposure for sensor in sensors], light)
-    gain = aim / mean.clamp(min=1e-4)[:, None, None, None]
-    balance = torch.from_numpy(np.stack([sensor.balance for sensor in sensors]))
-    balance = balance.to(light.device, non_blocking=True)[:, :, None, None]
-    height, width = light.shape[2:]
-    extent_h = valid[:, :, :, :1].sum(2, keepdim=True)
-    extent_w = valid[:, :, :1].sum(3, keepdim=True)
-    y = (torch.arange(height, device=light.device)[None, None, :, None] + 0.5) / extent_h - 0.5
-    x = (torch.arange(width, device=light.device)[None, None, None] + 0.5) / extent_w - 0.5
-    dark = _column([2 * sensor.vignette for sensor in sensors], light)
-    return gain * balance * (1 - dark * (x * x + y * y)).clamp(min=0.2)
-
-
-def _chosen(flags: Sequence[bool]) -> list[int]:
-    return [index for index, flag in enumerate(flags) if flag]
-
-
-def _blurred(image: Tensor, sensors: Sequence[Sensor]) -> Tensor:
-    """Blur by each camera's own kernel."""
-    kernels = {i: s.kernel for i, s in enumerate(sensors) if s.kernel is not None}
-    if not kernels:
-        return image
-    index = torch.tensor(list(kernels)).to(image.device, non_blocking=True)
-    weights = torch.from_numpy(np.stack(list(kernels.values()))).to(
-        image.device, non_blocking=True
+    return SensorTables(
+        tensor(noise),
+        tensor(np.kron(cosine, cosine)),
+        tensor(to_luma),
+        tensor(np.linalg.inv(to_luma)),
     )
-    some = image[index]
-    count, channels, height, width = some.shape
-    weights = weights[:, None].expand(-1, channels, -1, -1).reshape(-1, 1, KERNEL, KERNEL)
-    pad = KERNEL // 2
-    padded = functional.pad(some, (pad, pad, pad, pad), mode='replicate')
-    padded = padded.reshape(1, count * channels, *padded.shape[2:])
-    blurred = functional.conv2d(padded, weights, groups=count * channels)
-    image[index] = blurred.view(count, channels, height, width)
-    return image
 
 
-def _coarsened(image: Tensor, sensors: Sequence[Sensor]) -> Tensor:
-    """Take resolution away, as small sensors and thumbnails do."""
-    for factor in sorted({sensor.shrink for sensor in sensors} - {1}):
-        chosen = _chosen([sensor.shrink == factor for sensor in sensors])
-        index = torch.tensor(chosen).to(image.device, non_blocking=True)
-        small = functional.avg_pool2d(image[index], factor, ceil_mode=True)
-        image[index] = functional.interpolate(small, image.shape[2:], mode='bilinear')
-    return image
+@dataclass(frozen=True)
+class SensorBatch:
+    """B cameras; tensors on one device."""
+
+    numbers: Tensor
+    """(B, len(_NUMBERS)) float32"""
+    balance: Tensor
+    """(B, 3)"""
+    noise_place: Tensor
+    """(B, 2) int32"""
+    kernels: Tensor
+    """(K, KERNEL, KERNEL) of those that blur."""
+    steps: Tensor
+    """(J, 3, 64) JPEG's quantisation of those that compress, of 1."""
+    blurring: Tensor
+    """(K,) int64 which of the B."""
+    compressing: Tensor
+    """(J,) int64"""
+    shrinking: dict[int, Tensor]
+    """Which of the B have pixels of 2, 3 … pixels."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> SensorBatch:
+        """Return the same on another device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> SensorBatch:
+        """Return the same in page-locked memory."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> SensorBatch:
+        changed = {
+            field.name: change(getattr(self, field.name))
+            for field in fields(self)
+            if field.name != 'shrinking'
+        }
+        shrinking = {factor: change(index) for factor, index in self.shrinking.items()}
+        return SensorBatch(**changed, shrinking=shrinking)
 
 
-def _noisy(image: Tensor, sensors: Sequence[Sensor], tables: SensorTables) -> Tensor:
-    """Add noise that grows with the root of brightness, from a table begun at random places."""
-    height, width = image.shape[2:]
-    device = image.device
-    place = torch.from_numpy(np.stack([sensor.noise_place for sensor in sensors]))
-    place = place.to(device, non_blocking=True).int()
-    rows = (
-        place[:, 1, None] + torch.arange(height, device=device, dtype=torch.int32)
-    ) % _NOISE_SIDE
-    rows = rows + place[:, :1] % 2 * _NOISE_SIDE
-    columns = (place[:, :1] + torch.arange(width, device=device, dtype=torch.int32)) % _NOISE_SIDE
-    index = (rows[:, :, None] * _NOISE_SIDE + columns[:, None]).flatten()
-    noise = tables.noise.flatten(1)[:, index].view(3, -1, height, width).transpose(0, 1)
-    deviation = _column([sensor.noise for sensor in sensors], image)
-    return torch.addcmul(image, noise, deviation * (image.clamp(0, 1) + 0.02).sqrt())
+_NUMBERS = ('exposure', 'vignette', 'noise', 'contrast', 'saturation', 'black')
 
 
-def _toned(image: Tensor, sensors: Sequence[Sensor]) -> Tensor:
-    """Apply saturation, gamma with a soft shoulder, contrast, black level: linear to 0…1."""
-    luma = (image * image.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
-    image = torch.lerp(luma, image, _column([sensor.saturation for sensor in sensors], image))
-    image = image.clamp_(min=0)
-    # Straight up to middle grey, then bending towards white at about three times its light.
-    image = torch.where(image < 0.4, image, 0.4 + 0.6 * torch.tanh((image - 0.4) / 0.6))
-    image = image.clamp_(1e-5).pow_(1 / 2.2)
-    slope = _column([sensor.contrast for sensor in sensors], image)
-    image = ((image - 0.45) * slope + 0.45).clamp_(0, 1)
-    black = _column([sensor.black for sensor in sensors], image)
-    return black + image * (1 - black)
+def pack_sensors(sensors: Sequence[Sensor]) -> SensorBatch:
+    """Pack cameras, on the CPU."""
+    kernels = [sensor.kernel for sensor in sensors if sensor.kernel is not None]
+    tables = np.array([_QUANTISE_LUMA, _QUANTISE_CHROMA, _QUANTISE_CHROMA], np.float32)
+    steps = [
+        np.clip(tables * _scale(sensor.quality), 1, 255) / 255
+        for sensor in sensors
+        if sensor.quality > 0
+    ]
+    numbers = [[getattr(sensor, name) for name in _NUMBERS] for sensor in sensors]
+    return SensorBatch(
+        torch.tensor(numbers, dtype=torch.float32),
+        torch.from_numpy(np.stack([sensor.balance for sensor in sensors])),
+        torch.from_numpy(np.stack([sensor.noise_place for sensor in sensors]).astype(np.int32)),
+        torch.from_numpy(np.array(kernels, np.float32).reshape(-1, KERNEL, KERNEL)),
+        torch.from_numpy(np.array(steps, np.float32).reshape(-1, 3, 64)),
+        _chosen([sensor.kernel is not None for sensor in sensors]),
+        _chosen([sensor.quality > 0 for sensor in sensors]),
+        {
+            factor: _chosen([sensor.shrink == factor for sensor in sensors])
+            for factor in sorted({sensor.shrink for sensor in sensors} - {1})
+        },
+    )
 
 
-def _compressed(image: Tensor, sensors: Sequence[Sensor], tables: SensorTables) -> Tensor:
-    """Quantise 8×8 blocks as JPEG does; chroma at full resolution."""
-    chosen = _chosen([sensor.quality > 0 for sensor in sensors])
-    if not chosen:
-        return image
-    index = torch.tensor(chosen).to(image.device, non_blocking=True)
-    scale = [_scale(sensors[i].quality) for i in chosen]
-    steps = (tables.quantise[None] * _column(scale, image)[:, 0]).clamp(1, 255)
-    steps = steps[:, :, None] / 255
-    red, green, blue = image[index].unbind(1)
-    luma = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
-    planes = torch.stack([luma - 0.5, 0.564 * (blue - luma), 0.713 * (red - luma)], 1)
-    count, _, height, width = planes.shape
-    blocks = planes.view(count, 3, height // 8, 8, width // 8, 8).transpose(3, 4)
-    blocks = blocks.reshape(count, 3, -1, 64) @ tables.transform.T
-    blocks = (blocks / steps).round_() * steps
-    planes = (blocks @ tables.transform).view(count, 3, height // 8, width // 8, 8, 8)
-    luma, cb, cr = planes.transpose(3, 4).reshape(count, 3, height, width).unbind(1)
-    luma = luma + 0.5
-    red, blue = luma + cr / 0.713, luma + cb / 0.564
-    green = (luma - _LUMA[0] * red - _LUMA[2] * blue) / _LUMA[1]
-    image[index] = torch.stack([red, green, blue], 1)
-    return image
+def _chosen(flags: Sequence[bool]) -> Tensor:
+    return torch.tensor([index for index, flag in enumerate(flags) if flag], dtype=torch.int64)
 
 
 def _scale(quality: int) -> float:
     """Return what libjpeg multiplies the tables with."""
     return (5000 / quality if quality < 50 else 200 - 2 * quality) / 100
+
+
+def expose(light: Tensor, valid: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
+    """
+    Return (B, H, W, 3) bytes of linear light (B, 3, H, W), with all that a camera does to it.
+
+    `valid` (B, H, W) bool is true within each picture, false on the rest of the canvas.
+    """
+    image = _received(light, valid, sensors)
+    image = _blurred(image, sensors)
+    image = _coarsened(image, sensors)
+    image = _recorded(image, sensors, tables)
+    image = _compressed(image, sensors, tables)
+    picture = image.mul_(255).add_(0.5).clamp_(0, 255).byte()
+    return picture.permute(0, 2, 3, 1).mul(valid[..., None])
+
+
+def _number(sensors: SensorBatch, name: str, like: Tensor) -> Tensor:
+    """Return (B, 1, 1, 1)."""
+    return sensors.numbers[:, _NUMBERS.index(name), None, None, None].to(like.dtype)
+
+
+def _received(light: Tensor, valid: Tensor, sensors: SensorBatch) -> Tensor:
+    """Apply exposure, white balance, vignette."""
+    inside = valid[:, None]
+    total = (light * inside).sum((1, 2, 3), dtype=torch.float32)
+    mean = total / (3 * inside.sum((1, 2, 3))).clamp(min=1)
+    gain = _number(sensors, 'exposure', mean) / mean.clamp(min=1e-4)[:, None, None, None]
+    gain = (gain * sensors.balance[:, :, None, None]).to(light.dtype)
+    height, width = light.shape[2:]
+    y = (torch.arange(height, device=light.device) + 0.5) / valid[:, :, :1].sum(1) - 0.5
+    x = (torch.arange(width, device=light.device) + 0.5) / valid[:, :1].sum(2) - 0.5
+    y, x = (y * y).to(light.dtype)[:, None, :, None], (x * x).to(light.dtype)[:, None, None]
+    dark = 1 - 2 * _number(sensors, 'vignette', light) * (x + y)
+    return light * gain * dark.clamp_(min=0.2)
+
+
+def _blurred(image: Tensor, sensors: SensorBatch) -> Tensor:
+    """Blur by each camera's own kernel."""
+    some = image[sensors.blurring]
+    count, channels = some.shape[:2]
+    if count == 0:
+        return image
+    weights = sensors.kernels.to(image.dtype)[:, None].expand(-1, channels, -1, -1)
+    weights = weights.reshape(-1, 1, KERNEL, KERNEL)
+    padded = functional.pad(some, (KERNEL // 2,) * 4, mode='replicate')
+    padded = padded.reshape(1, count * channels, *padded.shape[2:])
+    blurred = functional.conv2d(padded, weights, groups=count * channels)
+    return image.index_copy_(0, sensors.blurring, blurred.view(some.shape))
+
+
+def _coarsened(image: Tensor, sensors: SensorBatch) -> Tensor:
+    """Take resolution away, as small sensors and thumbnails do."""
+    for factor, index in sensors.shrinking.items():
+        small = functional.avg_pool2d(image[index], factor, ceil_mode=True)
+        large = functional.interpolate(small, image.shape[2:], mode='bilinear')
+        image.index_copy_(0, index, large)
+    return image
+
+
+def _recorded(image: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
+    """
+    Add noise, then apply saturation, gamma with a soft shoulder, contrast, black level.
+
+    Linear light becomes 0…1. Noise grows with the root of brightness; it comes from a table, begun
+    at a random place.
+    """
+    root = image.clamp(0, 1).add_(0.02).sqrt_().mul_(_number(sensors, 'noise', image))
+    image = torch.addcmul(image, _noise(image, sensors, tables), root).clamp_(min=0)
+    red, green, blue = image.unbind(1)
+    luma = (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])[:, None]
+    saturation = _number(sensors, 'saturation', image)
+    image = image.mul_(saturation).add_(luma.mul_(1 - saturation)).clamp_(min=1e-4)
+    # Straight up to middle grey, then bending towards white at about three times its light.
+    bent = image.sub(0.4).clamp_(min=0).div_(0.6)
+    image = image.clamp_(max=0.4).add_(bent.tanh_().mul_(0.6)).pow_(1 / 2.2)
+    slope = _number(sensors, 'contrast', image)
+    image = image.mul_(slope).add_(0.45 * (1 - slope)).clamp_(0, 1)
+    black = _number(sensors, 'black', image)
+    return image.mul_(1 - black).add_(black)
+
+
+def _noise(image: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
+    """Return (B, 3, H, W) of unit deviation."""
+    height, width = image.shape[2:]
+    across = torch.arange(max(height, width), dtype=torch.int32, device=image.device)
+    place = sensors.noise_place
+    rows = (place[:, 1:] + across[:height]) % _NOISE_SIDE
+    rows = rows + place[:, :1] % 2 * _NOISE_SIDE
+    columns = (place[:, :1] + across[:width]) % _NOISE_SIDE
+    index = (rows[:, :, None] * _NOISE_SIDE + columns[:, None]).flatten()
+    noise = tables.noise.view(-1, 3).index_select(0, index)
+    return noise.view(-1, height, width, 3).permute(0, 3, 1, 2)
+
+
+def _compressed(image: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
+    """Quantise 8×8 blocks as JPEG does; chroma at full resolution."""
+    some = image[sensors.compressing]
+    count, _, height, width = some.shape
+    if count == 0:
+        return image
+    steps = sensors.steps[:, :, None].to(image.dtype)
+    blocks = some.view(count, 3, height // 8, 8, width // 8, 8).transpose(3, 4)
+    blocks = blocks.reshape(count, 3, -1)
+    # Luma about 0, and the two chromas, whose scale is that of the standard.
+    planes = tables.to_luma.to(image.dtype) @ blocks
+    blocks = planes.view(count, 3, -1, 64) @ tables.transform.T
+    blocks = blocks.div_(steps).round_().mul_(steps) @ tables.transform
+    planes = tables.from_luma.to(image.dtype) @ blocks.view(count, 3, -1)
+    planes = planes.view(count, 3, height // 8, width // 8, 8, 8).transpose(3, 4)
+    return image.index_copy_(0, sensors.compressing, planes.reshape(some.shape))

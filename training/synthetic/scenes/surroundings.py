@@ -29,7 +29,7 @@ class Canvas:
     s: Tensor
     t: Tensor
     """Where in the surface's texture, metres."""
-    footprint_m: Tensor
+    px_m: Tensor
     """How much of the texture a pixel covers, across."""
     sun: Tensor
     """Cosine between the surface and the light."""
@@ -65,7 +65,7 @@ def look_around(batch: Batch) -> Canvas:
     sky = depth > 5e4
     level = ~(on_side | on_end | sky)
     number = torch.where(on_side, side_number, end_number)
-    number = torch.where(level, torch.where(up < 0, _NUMBER['ground'], _NUMBER['ceiling']), number)
+    number = torch.where(level, _either(up < 0, 'ground', 'ceiling'), number)
     number = number.masked_fill(sky, 0)
     reach = torch.where(sky, 1 / up.abs().clamp(min=0.03), depth)
     to_right, to_front = reach * right, reach * front
@@ -96,7 +96,13 @@ def _wall(
     depth = distance / along.abs().clamp(min=_TINY)
     top = torch.where(ahead, getattr(room, f'{there}_height'), getattr(room, f'{other}_height'))
     depth = depth.masked_fill(height + depth * up > top, torch.inf)
-    return depth, torch.where(ahead, _NUMBER[there], _NUMBER[other])
+    return depth, _either(ahead, there, other)
+
+
+def _either(where: Tensor, name: str, other: str) -> Tensor:
+    """Return the surfaces' numbers as single bytes."""
+    step = _NUMBER[name] - _NUMBER[other]
+    return where.to(torch.int8).mul_(step).add_(_NUMBER[other])
 
 
 def _cosines(batch: Batch) -> tuple[Tensor, Tensor]:
