@@ -64,6 +64,24 @@ def test_the_held_out_seed_is_refused_for_training() -> None:
     assert held_out_scene(CONFIG, 0).look_seed == held_out_scene(CONFIG, 0).look_seed
 
 
+@pytest.mark.parametrize(
+    ('index', 'size_hw', 'look_seed', 'depths_m'),
+    [
+        (0, (560, 560), 331846299, [14.375, 11.106, 8.201, 12.501, 9.844, 15.573, 11.762, 10.402]),
+        (250, (373, 560), 568132200, [2.947, 2.910]),
+        (499, (420, 560), 1702470984, [1.459, 0.561, 1.027, 1.723, 1.463]),
+    ],
+)
+def test_the_held_out_scenes_are_the_fixed_ones(
+    index: int, size_hw: tuple[int, int], look_seed: int, depths_m: list[float]
+) -> None:
+    """A change of scenes changes this set too: then what was measured on it no longer holds."""
+    scene = held_out_scene(CONFIG, index)
+    assert scene.size_hw == size_hw
+    assert scene.look_seed == look_seed
+    np.testing.assert_allclose(scene.translation_m[:, 2], depths_m, atol=0.002)
+
+
 def test_everybody_is_on_the_ground_or_above_it(scenes: list[Scene], layer: BodyLayer) -> None:
     touching = []
     for scene in scenes:

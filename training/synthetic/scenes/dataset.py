@@ -30,12 +30,11 @@ from training.synthetic.scenes.draw import (
 )
 from training.synthetic.scenes.renderer import Rendered, SceneRenderer
 from training.synthetic.scenes.scene import Scene
+from training.synthetic.scenes.truth import FEWEST_PIXELS
 
 _CHUNK = 16
 _FOLDER = 1000
 _QUALITY = 95
-_FEWEST_PIXELS = 20
-"""Of somebody that have to be seen; who shows less is drawn, but nobody is asked to find him."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +146,11 @@ def annotation_entry(scene: Scene, kept: Bools) -> Entry:
 
 
 def seen(rendered: Rendered, place: int) -> Bools:
-    """Say who (P,) of one rendered scene is seen at all."""
+    """Say who (P,) of one rendered scene is seen at all; others are drawn, but not asked for."""
     person = rendered.person[place]
     count = rendered.person_counts[place]
     pixels = torch.bincount(person[person >= 0].long(), minlength=count)
-    enough: Bools = (pixels >= _FEWEST_PIXELS).cpu().numpy()
+    enough: Bools = (pixels >= FEWEST_PIXELS).cpu().numpy()
     return enough
 
 

@@ -46,7 +46,9 @@ def rotvec(matrix: Floats) -> Floats:
 
 def heading(radians: Floats) -> Floats:
     """Return turns (..., 3, 3) about the vertical y."""
-    c, s = np.cos(radians), np.sin(radians)
-    zero, one = np.zeros_like(c), np.ones_like(c)
-    rows = np.stack([c, zero, s, zero, one, zero, -s, zero, c], axis=-1)
-    return rows.reshape(*np.shape(radians), 3, 3)
+    turns = np.zeros((*np.shape(radians), 3, 3))
+    turns[..., 0, 0] = turns[..., 2, 2] = np.cos(radians)
+    turns[..., 0, 2] = np.sin(radians)
+    turns[..., 2, 0] = -turns[..., 0, 2]
+    turns[..., 1, 1] = 1
+    return turns

@@ -45,8 +45,9 @@ def make_poses(motions: Path, seed: int) -> tuple[Floats, list[str], Floats]:
     poses = np.concatenate([p for p, _, _ in parts])
     categories = [c for _, names, _ in parts for c in names]
     for category, tilt in MOST_TILT_DEG.items():
-        rows = np.array(categories) == category
-        poses[rows] = settled(poses[rows], tilt)
+        rows = np.flatnonzero(np.array(categories) == category)
+        if len(rows):
+            poses[rows] = settled(poses[rows], tilt)
     return poses, categories, np.concatenate([lift for _, _, lift in parts])
 
 
