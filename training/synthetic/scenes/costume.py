@@ -92,16 +92,21 @@ def _normals(rest: Array, faces: npt.NDArray[np.int64]) -> Array:
 
 
 def _fields(rest: Array) -> Array:
-    """Return sums of plane waves of 12 to 60 cm, the same for every run."""
+    """
+    Return sums of plane waves, the same for every run.
+
+    The first half has waves of 12 to 60 cm; the second of 5 to 12 cm and a third as high, mostly
+    along the limbs, as sleeves and trousers are pushed together.
+    """
     rng = np.random.default_rng(5)
     fields = []
-    for _ in range(FIELDS):
-        waves = rng.normal(0, 1, (6, 3))
-        waves *= (
-            2 * np.pi / (rng.uniform(0.12, 0.6, (6, 1)) * np.linalg.norm(waves, axis=1)[:, None])
-        )
+    for number in range(FIELDS):
+        short = number >= FIELDS // 2
+        waves = rng.normal(0, 1, (6, 3)) * ((0.6, 1.0, 0.6) if short else 1.0)
+        length = rng.uniform(0.05, 0.12, (6, 1)) if short else rng.uniform(0.12, 0.6, (6, 1))
+        waves *= 2 * np.pi / (length * np.linalg.norm(waves, axis=1, keepdims=True))
         phases = rng.uniform(0, 2 * np.pi, 6)
-        fields.append(np.sin(rest @ waves.T + phases).mean(1) * 1.7)
+        fields.append(np.sin(rest @ waves.T + phases).mean(1) * (0.6 if short else 1.7))
     return np.stack(fields, 1).astype(np.float32)
 
 

@@ -15,7 +15,7 @@ from training.synthetic.scenes.look import Light
 from training.synthetic.scenes.outfit import PARTS
 from training.synthetic.scenes.paint import colours, PatternTable, surface_rows
 from training.synthetic.scenes.raster import Lenses, rasterise, Triangles
-from training.synthetic.scenes.shadows import contact, in_shadow, ShadowMap
+from training.synthetic.scenes.shadows import covered, in_shadow, ShadowMap
 from training.synthetic.scenes.surroundings import Canvas
 from training.synthetic.scenes.things import PlacedThings
 
@@ -131,39 +131,28 @@ def put_meshes(canvas: Canvas, mesh: Mesh, costume: Costume, batch: Batch) -> Te
 def light_up(
     canvas: Canvas,
     person: Tensor,
-    sunlight: ShadowMap,
-    ground: ShadowMap,
+    sun: ShadowMap,
+    sky: ShadowMap,
     patterns: PatternTable,
     batch: Batch,
 ) -> Tensor:
     """Return (B, 3, H, W) linear light of what the pixels see, in light, shadow and haze."""
-    taken = in_shadow(sunlight, canvas.x, canvas.y, canvas.depth_m)
-    right, front, above = _ground_place(canvas, batch)
-    # Contact darkens the ground and the lowest part of what stands on it.
-    touched = contact(ground, right, front) * torch.exp(-above.clamp(min=0) / 0.1)
-    linear = _shade(canvas, patterns, taken, touched, batch)
+    taken = in_shadow(sun, canvas.x, canvas.y, canvas.depth_m)
+    below = covered(sky, canvas.x, canvas.y, canvas.depth_m)
+    # Upright surfaces still see half of the sky.
+    below.mul_(canvas.up.abs() * 0.6 + 0.4)
+    linear = _shade(canvas, patterns, taken, below, batch)
     return _smooth_edges(linear, person, canvas.depth_m)
 
 
-def _ground_place(canvas: Canvas, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (B, H, W) where what is seen stands, metres to the right, to the front, above."""
-    depth_m = canvas.depth_m.clamp(max=1e4)
-
-    def along(axis: int) -> Tensor:
-        a = batch.axes[:, axis, :, None, None]
-        return depth_m * (a[:, 0] * canvas.x + (a[:, 1] * canvas.y + a[:, 2]))
-
-    return along(0), along(2), along(1) + batch.offset_m[:, None, None]
-
-
 def _shade(
-    canvas: Canvas, patterns: PatternTable, taken: Tensor, touched: Tensor, batch: Batch
+    canvas: Canvas, patterns: PatternTable, taken: Tensor, below: Tensor, batch: Batch
 ) -> Tensor:
     """
     Return (B, 3, H, W) linear light.
 
-    `taken` (B, H, W) is the share of the light that something takes away, `touched` how closely
-    the ground is touched there.
+    `taken` and `below` (B, H, W) are the shares of the sun's and the sky's light that something
+    takes away.
     """
     dtype = patterns.texels.dtype
     table = torch.cat(
@@ -185,7 +174,7 @@ def _shade(
         (0.5 + 0.5 * canvas.up).to(dtype)[..., None],
     )
     ambient.mul_(
-        torch.addcmul(torch.ones_like(lit), light.contact, touched.to(dtype)[..., None], value=-1)
+        torch.addcmul(torch.ones_like(lit), light.cover, below.to(dtype)[..., None], value=-1)
     )
     # What shines by itself, the sky, needs no light: lit = 0.
     glow = ambient.addcmul_(direct, light.rgb('sun')).sub_(1).mul_(lit).add_(1)

@@ -58,8 +58,8 @@ class Light(Generic[Number]):
     haze_blue: Number
     haze_m: Number
     """After this many metres haze takes 63 % of the colour."""
-    contact: Number
-    """How dark the ground is under feet."""
+    cover: Number
+    """How much darker it is below something."""
     gradient_x: Number
     gradient_y: Number
     """Relative change of light from the middle to the edge of the picture."""
@@ -341,16 +341,16 @@ def _light(rng: np.random.Generator, indoors: bool, sky: Floats) -> Light[float]
     warm = linear(1.0, rng.uniform(0.8, 1.0), rng.uniform(0.6, 1.0))
     ambient = near(rng, np.full(3, 0.5), 0.1)
     if indoors:
-        sun, contact, haze_m = warm * rng.uniform(0.0, 0.7), rng.uniform(0.2, 0.7), _FAR_M
+        sun, cover, haze_m = warm * rng.uniform(0.0, 0.7), rng.uniform(0.35, 0.85), _FAR_M
         ambient = ambient * near(rng, warm, 0.1)
     else:
         sunny = rng.random() < 0.55
         sun = warm * (rng.uniform(0.7, 2.2) if sunny else rng.uniform(0.0, 0.25))
-        contact, haze_m = rng.uniform(0.2, 0.7), 600.0
-        if rng.random() < 0.15:
+        cover, haze_m = rng.uniform(0.35, 0.85), 600.0
+        if rng.random() < 0.12:
             haze_m = rng.uniform(25, 200)
     bounce = ambient * rng.uniform(0.3, 0.9)
     haze = sky[3:6] * 0.7
     gradient = rng.normal(0, 0.25 if indoors else 0.08, 2)
-    numbers = [*sun, *ambient, *bounce, *haze, haze_m, contact, *gradient.clip(-0.5, 0.5)]
+    numbers = [*sun, *ambient, *bounce, *haze, haze_m, cover, *gradient.clip(-0.5, 0.5)]
     return Light(*numbers)

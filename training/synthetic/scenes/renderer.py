@@ -19,7 +19,7 @@ from training.synthetic.scenes.look import Look
 from training.synthetic.scenes.paint import make_patterns
 from training.synthetic.scenes.scene import Scene
 from training.synthetic.scenes.sensor import expose, make_sensor_tables
-from training.synthetic.scenes.shadows import Casters, contact_map, shadow_map
+from training.synthetic.scenes.shadows import Casters, sky_map, sun_map
 from training.synthetic.scenes.surroundings import look_around
 from training.synthetic.scenes.things import make_solids, place_things, PlacedThings
 
@@ -102,8 +102,8 @@ class SceneRenderer:
         linear = light_up(
             canvas,
             person,
-            shadow_map(casters, batch.to_light),
-            contact_map(casters, batch.axes, batch.offset_m),
+            sun_map(casters, batch.to_light),
+            sky_map(casters, batch.axes),
             self._patterns,
             batch,
         )

@@ -42,7 +42,7 @@ class Sensor:
 def draw_sensor(rng: np.random.Generator) -> Sensor:
     """Draw a camera: most are decent, some are bad, none is perfect."""
     grey = rng.random() < 0.08
-    faint = rng.random() < 0.1
+    faint = rng.random() < 0.07
     return Sensor(
         exposure=float(np.clip(np.exp(rng.normal(np.log(0.2), 0.4)), 0.04, 0.6)),
         balance=np.exp(rng.normal(0, 0.06, 3)).astype(np.float32),

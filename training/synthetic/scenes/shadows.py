@@ -1,19 +1,22 @@
-"""Shadows from points spread over people and things: of the light, and under feet."""
+"""Shadows from points spread over people and things: of the sun or a lamp, and of the sky."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
-_SIDE = 384
-_SMALLEST_CELL_M = 0.04
-"""Points on the skin lie up to this far apart."""
+_SUN_SIDE, _SUN_CELL_M = 384, 0.04
+"""Points on the skin lie up to a cell apart."""
+_SKY_SIDE, _SKY_CELL_M = 192, 0.10
+"""Coarser, as light from the whole sky has soft shadows."""
+_MARGIN = 5
 _BIAS_M = 0.08
-_CONTACT_SIDE, _CONTACT_CELL_M = 256, 0.05
+_COVER_M = 0.6
+"""Whatever is this far below something gets the least light from above."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class ShadowMap:
     cell_m: Tensor
     """(B,)"""
     nearest_m: Tensor
-    """(B, _SIDE, _SIDE) how far along the direction the foremost point is; −inf without one."""
+    """(B, side, side) how far along the direction the foremost point is; −inf without one."""
 
 
 def across(direction: Tensor) -> Tensor:
@@ -59,101 +62,88 @@ def _window(places: Tensor, picture: Tensor, pictures: int) -> tuple[Tensor, Ten
     return low.nan_to_num(posinf=0.0), high.nan_to_num(neginf=0.0)
 
 
-def shadow_map(casters: Casters, to_light: Tensor) -> ShadowMap:
+def sun_map(casters: Casters, to_light: Tensor) -> ShadowMap:
     """See the casters from the light, (B, 3) unit vectors towards it."""
-    frame = across(to_light)
+    seen = _seen_from(casters, across(to_light), _SUN_SIDE, _SUN_CELL_M)
+    return replace(seen, nearest_m=functional.max_pool2d(seen.nearest_m, 3, 1, 1))
+
+
+def sky_map(casters: Casters, axes: Tensor) -> ShadowMap:
+    """See the casters from above; `axes` (B, 3, 3) as `Batch.axes`."""
+    return _seen_from(casters, axes[:, [0, 2, 1]], _SKY_SIDE, _SKY_CELL_M)
+
+
+def _seen_from(casters: Casters, frame: Tensor, side: int, smallest_cell_m: float) -> ShadowMap:
     seen = _within(frame, casters.points_m, casters.picture)
     low, high = _window(seen[:, :2], casters.picture, len(frame))
-    cell = ((high - low).amax(1) / (_SIDE - 10)).clamp(min=_SMALLEST_CELL_M)
-    corner = low - 5 * cell[:, None]
+    cell = ((high - low).amax(1) / (side - 2 * _MARGIN)).clamp(min=smallest_cell_m)
+    corner = low - _MARGIN * cell[:, None]
     place = (seen[:, :2] - corner[casters.picture]) / cell[casters.picture, None]
-    place = place.long().clamp(0, _SIDE - 1)
-    index = (casters.picture * _SIDE + place[:, 1]) * _SIDE + place[:, 0]
-    nearest = seen.new_full((len(frame) * _SIDE * _SIDE,), -torch.inf)
+    place = place.long().clamp_(0, side - 1)
+    index = (casters.picture * side + place[:, 1]) * side + place[:, 0]
+    nearest = seen.new_full((len(frame) * side * side,), -torch.inf)
     nearest.scatter_reduce_(0, index, seen[:, 2], 'amax')
-    nearest = nearest.view(-1, _SIDE, _SIDE)
-    return ShadowMap(frame, corner, cell, functional.max_pool2d(nearest, 3, 1, 1))
+    return ShadowMap(frame, corner, cell, nearest.view(-1, side, side))
 
 
 def _within(frame: Tensor, points_m: Tensor, picture: Tensor) -> Tensor:
     return (frame[picture] * points_m[:, None]).sum(2)
 
 
-def in_shadow(shadows: ShadowMap, x: Tensor, y: Tensor, depth_m: Tensor) -> Tensor:
+def in_shadow(sun: ShadowMap, x: Tensor, y: Tensor, depth_m: Tensor) -> Tensor:
     """
     Return (B, H, W) how much of the light is taken, 0 to 1.
 
     Points are (x, y, 1)·depth, of shapes (B, 1, W), (B, H, 1), (B, H, W); softened over a cell.
     """
+    a, b, along = _places(sun, x, y, depth_m)
+    limit = along.add_(_BIAS_M + sun.cell_m[:, None, None])
+    return _blend(sun.nearest_m, a, b, lambda nearest: (nearest > limit).to(limit.dtype))
+
+
+def covered(sky: ShadowMap, x: Tensor, y: Tensor, depth_m: Tensor) -> Tensor:
+    """Return (B, H, W) how far points lie below something, 0 to 1; arguments as `in_shadow`."""
+    a, b, along = _places(sky, x, y, depth_m)
+    along = along.add_(0.05).div_(_COVER_M)
+    scaled = sky.nearest_m / _COVER_M
+    return _blend(scaled, a, b, lambda nearest: (nearest - along).clamp_(0, 1))
+
+
+def _places(
+    seen: ShadowMap, x: Tensor, y: Tensor, depth_m: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (B, H, W) where points lie among the middles of cells, and along the direction."""
     depth_m = depth_m.clamp(max=1e4)
 
     def each(values: Tensor) -> Tensor:
         return values[:, None, None]
 
+    cell = each(seen.cell_m)
+    # The grid's scale belongs to the few numbers of each row, not to each pixel.
+    frame = torch.cat([seen.frame[:, :2] / cell, seen.frame[:, 2:]], 1)
     a, b, along = (
-        depth_m
-        * (
-            each(shadows.frame[:, k, 0]) * x
-            + (each(shadows.frame[:, k, 1]) * y + each(shadows.frame[:, k, 2]))
+        (each(frame[:, k, 0]) * x + (each(frame[:, k, 1]) * y + each(frame[:, k, 2]))).mul_(
+            depth_m
         )
         for k in range(3)
     )
-    cell = each(shadows.cell_m)
-    a = (a - each(shadows.corner_m[:, 0])) / cell - 0.5
-    b = (b - each(shadows.corner_m[:, 1])) / cell - 0.5
-    limit = along + (_BIAS_M + cell)
-    first = torch.arange(len(cell), device=cell.device, dtype=torch.int32) * _SIDE * _SIDE
-    return _blend(
-        shadows.nearest_m, a, b, each(first), lambda nearest: (nearest > limit).to(limit.dtype)
-    )
+    corner = seen.corner_m[:, :, None, None] / cell[:, None] + 0.5
+    return a.sub_(corner[:, 0]), b.sub_(corner[:, 1]), along
 
 
-def contact_map(casters: Casters, axes: Tensor, offset_m: Tensor) -> ShadowMap:
-    """
-    Return a map of the ground, 1 under what touches it and 0 far from anything.
-
-    `axes` (B, 3, 3) and `offset_m` (B,) are `Batch.axes`, `Batch.offset_m`.
-    """
-    frame = axes[:, [0, 2, 1]]
-    seen = _within(frame, casters.points_m, casters.picture)
-    low, high = _window(seen[:, :2], casters.picture, len(frame))
-    cell = ((high - low).amax(1) / (_CONTACT_SIDE - 16)).clamp(min=_CONTACT_CELL_M)
-    corner = low - 8 * cell[:, None]
-    height = seen[:, 2] + offset_m[casters.picture]
-    place = (seen[:, :2] - corner[casters.picture]) / cell[casters.picture, None]
-    place = place.long().clamp(0, _CONTACT_SIDE - 1)
-    index = (casters.picture * _CONTACT_SIDE + place[:, 1]) * _CONTACT_SIDE + place[:, 0]
-    close = seen.new_zeros(len(frame) * _CONTACT_SIDE**2)
-    close.scatter_reduce_(0, index, torch.exp(-height.clamp(min=0) / 0.15), 'amax')
-    close = close.view(-1, _CONTACT_SIDE, _CONTACT_SIDE)
-    for _ in range(3):
-        close = functional.avg_pool2d(close, 5, 1, 2)
-    return ShadowMap(frame, corner, cell, close)
-
-
-def contact(shadows: ShadowMap, to_right: Tensor, to_front: Tensor) -> Tensor:
-    """Return (B, H, W) the ground's map at its points, metres along the room's axes."""
-    cell = shadows.cell_m[:, None, None]
-    a = (to_right - shadows.corner_m[:, 0, None, None]) / cell - 0.5
-    b = (to_front - shadows.corner_m[:, 1, None, None]) / cell - 0.5
-    first = torch.arange(len(cell), device=cell.device, dtype=torch.int32) * _CONTACT_SIDE**2
-    return _blend(shadows.nearest_m, a, b, first[:, None, None], lambda close: close)
-
-
-def _blend(
-    grids: Tensor, a: Tensor, b: Tensor, first: Tensor, value: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Blend `value` of the four cells around places (B, H, W) in the B grids."""
+def _blend(grids: Tensor, a: Tensor, b: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
+    """Blend `value` of the four cells around places (B, H, W) in B grids; spoils the places."""
     side = grids.shape[-1]
-    a, b = a.clamp(0, side - 1.001), b.clamp(0, side - 1.001)
+    a, b = a.clamp_(0, side - 1.001), b.clamp_(0, side - 1.001)
     column, row = a.int(), b.int()
-    a, b = a - column, b - row
-    index = (first + row * side + column).flatten()
+    a, b = a.sub_(column), b.sub_(row)
+    first = torch.arange(len(grids), dtype=torch.int32, device=grids.device) * (side * side)
+    index = column.add_(row.mul_(side)).add_(first[:, None, None]).flatten()
     flat = grids.flatten()
 
     def at(offset: int) -> Tensor:
-        return value(flat.index_select(0, index + offset).view(a.shape))
+        return value(flat[offset:].index_select(0, index).view(a.shape))
 
-    above = at(0) * (1 - a) + at(1) * a
-    below = at(side) * (1 - a) + at(side + 1) * a
-    return above * (1 - b) + below * b
+    above = torch.lerp(at(0), at(1), a)
+    below = torch.lerp(at(side), at(side + 1), a)
+    return above.lerp_(below, b)
