@@ -196,21 +196,30 @@ class MAHMR(ImageEncoder):
         )
 
     def heads(self, decoded: DecoderOutput, *, all_layers: bool) -> list[LayerPrediction]:
-        """Read people off the queries; pose and shape add up from layer to layer."""
+        """
+        Read people off the queries; pose and shape add up from layer to layer.
+
+        Always in float32: in half precision the camera alone would cost a percent of depth.
+        """
+        with torch.autocast(self.mean_pose.device.type, enabled=False):
+            return self._heads(decoded, all_layers=all_layers)
+
+    def _heads(self, decoded: DecoderOutput, *, all_layers: bool) -> list[LayerPrediction]:
         pose, betas = self.mean_pose, self.mean_shape
         predictions: list[LayerPrediction] = []
         last = len(decoded.hidden) - 1
         for index, hidden in enumerate(decoded.hidden):
-            pose = pose + self.pose_head[index](hidden)
-            betas = betas + self.shape_head[index](hidden)
+            queries = hidden.float()
+            pose = pose + self.pose_head[index](queries)
+            betas = betas + self.shape_head[index](queries)
             if all_layers or index == last:
                 predictions.append(
                     LayerPrediction(
                         pose,
                         betas,
                         decoded.boxes_cxcywh_norm[index],
-                        self.conf_head(hidden)[..., 0],
-                        self.cam_head(hidden),
+                        self.conf_head(queries)[..., 0],
+                        self.cam_head(queries),
                     )
                 )
         return predictions

@@ -73,7 +73,8 @@ class QueryDecoder(nn.Module):
             position, sine = self.query_codes(x, current, first=index == 0)
             x = layer(x, position, sine, memory, memory_position, memory_lengths, attention_mask)
             hidden = self.norm(x)
-            shift = self.bbox_embed[index](hidden)
+            with torch.autocast(x.device.type, enabled=False):  # half precision costs pixels
+                shift = self.bbox_embed[index](hidden.float())
             output.hidden.append(hidden)
             output.boxes_cxcywh_norm.append((shift + logit(entering)).sigmoid())
             entering = (shift + logit(current)).sigmoid()

@@ -1,0 +1,72 @@
+"""Weights to ship: half the size, the same people, nothing that only training needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import run_config, tiny_model
+import torch
+
+from mahmr_model.checkpoint import read_checkpoint, save_weights
+from mahmr_model.weights import load_model
+from training.export import main
+from training.recipe import training_extras
+from training.train_model import TrainingModel
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> TrainingModel:
+    (tmp_path / 'run').mkdir()
+    model = tiny_model(run_config())
+    extras = training_extras(model)
+    save_weights(model.network, tmp_path / 'run' / 'weights.safetensors', 'open', extras)
+    return model
+
+
+def test_exported_weights_give_the_same_people(model: TrainingModel, tmp_path: Path) -> None:
+    out = tmp_path / 'out' / 'mahmr_open.safetensors'
+    assert main([str(tmp_path / 'run'), str(out)]) == 0
+    checkpoint = read_checkpoint(out)
+    assert checkpoint.body == 'open'
+    assert not any(name.startswith('dn_enc') for name in checkpoint.state)
+    assert {v.dtype for v in checkpoint.state.values()} == {torch.float16}
+    original = tmp_path / 'run' / 'weights.safetensors'
+    assert out.stat().st_size < 0.6 * original.stat().st_size
+    picture = [torch.rand(3, 112, 112)]
+    with torch.inference_mode():
+        ours = load_model(out).network.eval()(picture).layers[-1]
+        expected = model.network.eval()(picture).layers[-1]
+    torch.testing.assert_close(ours.pose_6d, expected.pose_6d, rtol=0, atol=5e-3)
+    torch.testing.assert_close(ours.camera_abc, expected.camera_abc, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ('change', 'options', 'message'),
+    [
+        (None, ['--most-mb', '0.01'], 'train a smaller one'),
+        (1e6, [], 'conf_head.weight has numbers that float16 cannot hold'),
+        (float('nan'), [], 'conf_head.weight has numbers'),
+    ],
+)
+def test_what_cannot_be_shipped_is_refused(
+    model: TrainingModel,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: float | None,
+    options: list[str],
+    message: str,
+) -> None:
+    if change is not None:
+        torch.nn.init.constant_(model.network.conf_head.weight, change)
+        save_weights(model.network, tmp_path / 'run' / 'weights.safetensors', 'open')
+    out = tmp_path / 'out.safetensors'
+    assert main([str(tmp_path / 'run'), str(out), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_run_without_weights_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'empty').mkdir()
+    assert main([str(tmp_path / 'empty'), str(tmp_path / 'out.safetensors')]) == 2
+    assert 'empty/weights.safetensors' in capsys.readouterr().err

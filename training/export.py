@@ -1,0 +1,75 @@
+"""
+Write the weights of a run as a file to ship: float16, without what training alone needs.
+
+    python -m training.export runs/open_3 weights/mahmr_open.safetensors
+
+RUN is the folder of a run, or a file of weights. The header says network and body, so that the
+file is all that `mahmr_model.weights` needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import sys
+
+import torch
+
+from mahmr_model.checkpoint import load_state, read_checkpoint, save_weights
+from mahmr_model.errors import UserError
+from mahmr_model.network import MAHMR
+from training.epoch_end import WEIGHTS
+
+MOST_MB = 60.0
+
+
+def export(run: Path, out: Path, most_mb: float = MOST_MB) -> float:
+    """
+    Write the newest weights of a run (a folder, or a file) to `out`; returns its size in MB.
+
+    Raises UserError where there are none, where float16 cannot hold them, or where the file would
+    be larger than `most_mb`: then nothing is written.
+    """
+    source = run / WEIGHTS if run.is_dir() else run
+    if source.resolve() == out.resolve():
+        raise UserError(f'{out}: this is the file that is read; name another one to write.')
+    if out.suffix != '.safetensors':
+        raise UserError(f'{out}: the file to write should end in .safetensors.')
+    checkpoint = read_checkpoint(source)
+    network = MAHMR(checkpoint.config)
+    load_state(network, checkpoint.state, str(source))
+    network.half()
+    for name, value in network.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise UserError(
+                f'{source}: {name} has numbers that float16 cannot hold; training went wrong '
+                'there, take an earlier checkpoint.'
+            )
+    size_mb = sum(2 * p.numel() for p in network.parameters()) / 1e6
+    if size_mb >= most_mb:
+        raise UserError(
+            f'{source}: the network has {size_mb:.1f} MB as float16, but at most {most_mb:g} MB '
+            'may be shipped; train a smaller one.'
+        )
+    save_weights(network, out, checkpoint.body)
+    return out.stat().st_size / 1e6
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write, and say what was written; return 0, or 2 after a UserError."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
+    parser.add_argument('run', type=Path, metavar='RUN')
+    parser.add_argument('out', type=Path, metavar='OUT.safetensors')
+    parser.add_argument('--most-mb', type=float, default=MOST_MB, help='refuse a larger file')
+    options = parser.parse_args(arguments)
+    try:
+        size_mb = export(options.run, options.out, options.most_mb)
+    except UserError as error:
+        sys.stderr.write(f'error: {error}\n')
+        return 2
+    sys.stdout.write(f'{options.out}: {size_mb:.1f} MB\n')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
