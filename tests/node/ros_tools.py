@@ -25,6 +25,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from mahmr_node.messages import rgb_image
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / 'tests' / 'node' / 'stand_in.py'
@@ -109,9 +112,12 @@ class Camera:
         size: tuple[int, int] = (64, 48),
         frame: str = 'cam',
         right_cm: int = 0,
+        image_rgb: np.ndarray | None = None,
     ) -> Image:
-        """Send a picture that has `people` people in it, as stand_in.py reads it."""
+        """Send a picture that has `people` people in it, as stand_in.py reads it, or this one."""
         message = picture(people, fault, size, frame, right_cm)
+        if image_rgb is not None:
+            message = rgb_image(Header(frame_id=frame), image_rgb)
         message.header.stamp = self._rig.node.get_clock().now().to_msg()
         self.images.publish(message)
         return message
