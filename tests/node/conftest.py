@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-import itertools
 import os
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import pytest
 # Set before the first context is made, here and in every process that is started.
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
-_count = itertools.count()
-
 
 @pytest.fixture
-def domain() -> int:
-    """Return a ROS domain of this test's own, 1 to 101."""
-    return 1 + (7 * os.getpid() + next(_count)) % 101
+def domain() -> Iterator[int]:
+    """Give a ROS domain that no other test has, of this run or of another on this machine."""
+    from ros_tools import own_domain
+
+    with own_domain() as number:
+        yield number
 
 
 @pytest.fixture

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import array
-from collections.abc import Callable, Mapping
+import array as arrays
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+import fcntl
 import json
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -46,6 +49,22 @@ BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
 
 
+@contextmanager
+def own_domain() -> Iterator[int]:
+    """Give a ROS domain, 1 to 101, that nobody else on this machine has been given."""
+    for attempt in range(101):
+        number = 1 + (7 * os.getpid() + attempt) % 101
+        path = Path(tempfile.gettempdir()) / f'mahmr_test_domain_{number}.lock'
+        with path.open('w') as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield number
+            return
+    raise AssertionError('all ROS domains are taken by other tests')
+
+
 class Process:
     """A process of the project, its output in a file."""
 
@@ -67,10 +86,26 @@ class Process:
 
     def handles(self, number: signal.Signals) -> bool:
         """Whether it has installed a handler of a signal."""
+        return bool(int(self._status('SigCgt'), 16) >> (number - 1) & 1)
+
+    def _status(self, name: str) -> str:
+        """Return a value that Linux tells of the process."""
         for line in Path(f'/proc/{self._process.pid}/status').read_text().splitlines():
-            if line.startswith('SigCgt'):
-                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
-        return False
+            if line.startswith(f'{name}:'):
+                return line.partition(':')[2].strip()
+        raise AssertionError(f'the process has ended\n{self.output}')
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    @property
+    def memory_mib(self) -> float:
+        """What it holds of the machine's memory."""
+        return float(self._status('VmRSS').split()[0]) / 1024
+
+    @property
+    def threads(self) -> int:
+        return int(self._status('Threads'))
 
     def wait(self, timeout_s: float = TIMEOUT_S) -> int:
         return self._process.wait(timeout_s)
@@ -136,7 +171,7 @@ def picture(
     rgb[0, 0] = (people, fault, right_cm)
     message = Image(width=width, height=height, encoding='rgb8', step=3 * width)
     message.header.frame_id = frame
-    message.data = array.array('B', rgb.tobytes())
+    message.data = arrays.array('B', rgb.tobytes())
     return message
 
 
@@ -302,6 +337,12 @@ class Rig:
         camera.wait_for_listener()
         return camera
 
+    def age_s(self, message: Any) -> float:
+        """Return how old a result is now, by the stamp of its picture."""
+        stamp = message_stamp(message)
+        now = self.node.get_clock().now().nanoseconds
+        return float(now - stamp.nanosec - stamp.sec * 10**9) * 1e-9
+
     def diagnostics(self) -> list[DiagnosticArray]:
         return self.collect(DiagnosticArray, '/diagnostics')
 
@@ -324,6 +365,31 @@ class Rig:
         raise AssertionError('no result\n' + '\n'.join(p.output for p in self._processes))
 
 
+class Caller:
+    """A client of a service that is there, for many calls."""
+
+    def __init__(self, rig: Rig, kind: Any, name: str) -> None:
+        self._rig, self._name = rig, name
+        self._client = rig.node.create_client(kind, name)
+        rig.wait(self._client.service_is_ready, name)
+
+    def __call__(self, request: Any) -> tuple[Any, float]:
+        """Return the answer, and after how many seconds it came."""
+        started = time.monotonic()
+        future = self._client.call_async(request)
+        self._rig.wait(future.done, f'an answer of {self._name}')
+        return future.result(), time.monotonic() - started
+
+
+def values(diagnostics: list[DiagnosticArray], camera: str) -> dict[str, str]:
+    """Return the newest values that the diagnostics tell about a camera."""
+    for array in reversed(diagnostics):
+        for status in array.status:
+            if status.name.endswith(f': {camera}'):
+                return {pair.key: pair.value for pair in status.values}
+    return {}
+
+
 def message_stamp(message: Any) -> Any:
     """Return when the picture of a result was taken (a MarkerArray's is in its markers)."""
     if hasattr(message, 'markers'):
@@ -334,5 +400,5 @@ def message_stamp(message: Any) -> Any:
 def compressed(image_bytes: bytes, kind: str = 'jpeg') -> CompressedImage:
     """Make a compressed picture message."""
     message = CompressedImage(format=kind)
-    message.data = array.array('B', image_bytes)
+    message.data = arrays.array('B', image_bytes)
     return message

@@ -4,8 +4,7 @@ import sys
 import types
 
 import pytest
-from ros_tools import Rig
-from test_frames import values
+from ros_tools import Rig, values
 
 from mahmr_node.diagnostics import gpu_memory
 

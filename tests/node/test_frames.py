@@ -1,22 +1,11 @@
 from __future__ import annotations
 
-import time
-
-from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
 from ros_tools import Rig
+from soak import ALLOWED_AGE_S, NETWORK_S, soak
 import stand_in
 
-DELAY_S, RATE_HZ, SECONDS = 0.2, 30, 4
-
-
-def values(diagnostics: list[DiagnosticArray], camera: str) -> dict[str, str]:
-    """Return the newest values that the diagnostics tell about a camera."""
-    for array in reversed(diagnostics):
-        for status in array.status:
-            if status.name.endswith(f': {camera}'):
-                return {pair.key: pair.value for pair in status.values}
-    return {}
+SECONDS = 5
 
 
 def test_only_the_newest_frame(rig: Rig) -> None:
@@ -24,39 +13,15 @@ def test_only_the_newest_frame(rig: Rig) -> None:
     At 30 Hz and 200 ms in the network results are no older than that and two periods.
 
     All but a tenth of them, for the machine may be busy; frames that were passed over are
-    counted, and parameters are answered in the meantime.
+    counted. `soak.py` does the same for ten minutes.
     """
-    rig.start_node(env={stand_in.DELAY_S: str(DELAY_S)})
-    diagnostics = rig.diagnostics()
-    camera = rig.camera()
-    results = rig.humans()
-    rig.exchange(camera, results)
-    results.clear()
-    ages, sent, answered = [], 0, []
-    started = time.monotonic()
-    while (now := time.monotonic()) < started + SECONDS:
-        if now >= started + sent / RATE_HZ:
-            camera.send()
-            sent += 1
-        if sent > len(answered) * RATE_HZ:
-            before = time.monotonic()
-            assert rig.set(confidence_threshold=0.4).successful
-            answered.append(time.monotonic() - before)
-        seen = len(results)
-        rig.spin(0.002)
-        for message in results[seen:]:
-            stamp = message.header.stamp
-            age_ns = rig.node.get_clock().now().nanoseconds - stamp.nanosec - stamp.sec * 10**9
-            ages.append(age_ns * 1e-9)
-    assert len(ages) > 0.6 * SECONDS / DELAY_S
-    assert np.quantile(ages, 0.9) < DELAY_S + 2 / RATE_HZ
-    assert np.median(answered) < 0.1
-    rig.spin(1.5)
-    counts = values(diagnostics, 'camera')
-    received, dropped = int(counts['frames received']), int(counts['frames dropped'])
-    assert received > 0.9 * sent
-    assert abs(received - dropped - int(counts['results'])) <= 1
-    assert dropped > received / 2
+    report = soak(rig, SECONDS, (640, 480), samples=5)
+    assert len(report.ages_s) > 0.6 * SECONDS / NETWORK_S
+    assert np.quantile(report.ages_s, 0.9) < ALLOWED_AGE_S
+    assert report.received > 0.9 * report.sent
+    assert abs(report.received - report.dropped - report.published) <= 1
+    assert report.dropped > report.received / 2
+    assert max(report.threads) == min(report.threads)
 
 
 def test_two_cameras_one_stalled(rig: Rig) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-import os
 from pathlib import Path
 import time
 
@@ -19,7 +18,7 @@ from boards import Sensor
 from mahmr_msgs.msg import HumanArray
 import numpy as np
 import pytest
-from ros_tools import Camera, RELIABLE, Rig, TIMEOUT_S
+from ros_tools import Camera, own_domain, RELIABLE, Rig, TIMEOUT_S
 from sensor_msgs.msg import CameraInfo
 import stand_in
 
@@ -170,11 +169,12 @@ def is_right(places_m: np.ndarray) -> bool:
 
 @pytest.fixture(scope='module')
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    rig = Rig(1 + os.getpid() % 101, tmp_path_factory.mktemp('station'))
-    try:
-        yield Station(rig)
-    finally:
-        rig.close()
+    with own_domain() as domain:
+        rig = Rig(domain, tmp_path_factory.mktemp('station'))
+        try:
+            yield Station(rig)
+        finally:
+            rig.close()
 
 
 def test_no_calibration_yet(station: Station) -> None:

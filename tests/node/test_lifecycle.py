@@ -4,9 +4,21 @@ import importlib.util
 import signal
 import time
 
+from lifecycle_msgs.srv import ChangeState, GetState
 from mahmr_msgs.msg import HumanArray
 import pytest
-from ros_tools import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Rig, STAND_IN
+from rcl_interfaces.srv import GetParameters
+from ros_tools import (
+    ACTIVATE,
+    Caller,
+    Camera,
+    CLEANUP,
+    CONFIGURE,
+    DEACTIVATE,
+    RELIABLE,
+    Rig,
+    STAND_IN,
+)
 import stand_in
 
 
@@ -69,6 +81,57 @@ def test_without_optional_package(rig: Rig, parameter: str, package: str) -> Non
     assert rig.change_state(CONFIGURE) == there
     said = f'configure failed: {parameter} needs the ROS package {package}'
     assert there or said in process.output
+
+
+def test_hundred_cycles(rig: Rig) -> None:
+    """The whole way up and down, a hundred times, leaves neither memory nor threads behind."""
+    process = rig.start_node(active=False)
+    camera = Camera(rig, 'camera', RELIABLE)
+    results: list[HumanArray] = []
+    rig.node.create_subscription(HumanArray, '/mahmr/camera/humans', results.append, RELIABLE)
+    change_state = Caller(rig, ChangeState, '/mahmr/change_state')
+    settled = 0.0
+    for cycle in range(100):
+        for transition in (CONFIGURE, ACTIVATE, DEACTIVATE, CLEANUP):
+            request = ChangeState.Request()
+            request.transition.id = transition
+            assert change_state(request)[0].success
+            if transition == ACTIVATE and cycle % 10 == 0:
+                results.clear()
+                rig.wait(lambda: (camera.send(), results)[1], 'a result')
+        if cycle == 20:
+            settled, threads = process.memory_mib, process.threads
+    assert process.memory_mib < settled + 8
+    assert process.threads <= threads + 2, 'each cycle leaves threads'
+
+
+def test_broken_model_file(rig: Rig) -> None:
+    """The true loader: a file that is no model fails the transition, says why, and no more."""
+    weights = rig.folder / 'half.bin'
+    weights.write_bytes(b'half a download')
+    process = rig.start(['-m', 'mahmr_node.main'], parameters={'weights': weights})
+    assert not rig.change_state(CONFIGURE)
+    assert f'configure failed: {weights}' in process.output
+    weights.unlink()
+    assert not rig.change_state(CONFIGURE)
+    assert process.output.count('configure failed') == 2
+    assert rig.state() == 'unconfigured'
+
+
+def test_services_answer_during_inference(rig: Rig) -> None:
+    """While one frame is in a network that computes, twenty calls a 100 ms each are answered."""
+    log = rig.folder / 'log'
+    rig.start_node(env={stand_in.DELAY_S: '4', stand_in.COMPUTES: '1', stand_in.LOG: str(log)})
+    get_state = Caller(rig, GetState, '/mahmr/get_state')
+    get_parameters = Caller(rig, GetParameters, '/mahmr/get_parameters')
+    camera = rig.camera()
+    camera.send()
+    rig.wait(lambda: log.exists() and 'entered' in log.read_text(), 'a frame in the network')
+    for _ in range(20):
+        assert get_state(GetState.Request())[0].current_state.label == 'active'
+        assert get_parameters(GetParameters.Request(names=['tracking']))[0].values[0].bool_value
+    assert 'batch' not in log.read_text(), 'the frame has come out of the network by now'
+    assert rig.change_state(DEACTIVATE)
 
 
 def test_failed_configure_then_good(rig: Rig) -> None:
@@ -138,6 +201,27 @@ def test_signal_while_starting(rig: Rig, number: signal.Signals) -> None:
     process = rig.start(['-m', 'mahmr_node.main'])
     rig.wait(lambda: process.handles(signal.SIGTERM), 'the handlers')
     assert process.stop(number) < 5.0
+
+
+@pytest.mark.parametrize('moment_s', [0.05, 0.4, 0.8, 1.2, 1.7, 2.5])
+def test_signal_at_any_moment(rig: Rig, moment_s: float) -> None:
+    """Whatever the node is at, with pictures coming, it ends well; a second signal is no harm."""
+    process = rig.start_node(
+        active=False, parameters={'autostart': True}, env={stand_in.DELAY_S: '0.1'}
+    )
+    camera = Camera(rig, 'camera', RELIABLE)
+    rig.node.create_subscription(
+        HumanArray, '/mahmr/camera/humans', lambda message: None, RELIABLE
+    )
+    rig.wait(lambda: process.handles(signal.SIGTERM), 'the handlers')
+    end = time.monotonic() + moment_s
+    while time.monotonic() < end:
+        camera.send()
+        rig.spin(0.02)
+    first, second = signal.SIGINT, signal.SIGTERM
+    process.send(first)
+    rig.spin(0.01)
+    assert process.stop(second) < 5.0
 
 
 def test_signal_when_idle(rig: Rig) -> None:
