@@ -58,9 +58,14 @@ class View:
         f, (cx, cy) = self.focal_px, self.centre_px
         return np.array([[f, 0, cx], [0, f, cy], [0, 0, 1]])
 
+    @property
+    def eye_m(self) -> Floats:
+        """(3,) where the lens is in the world."""
+        return np.array([0, self.height_m, 0])
+
     def to_camera(self, points_m: Floats) -> Floats:
         """Return points (..., 3) of the world in the camera frame."""
-        seen: Floats = (points_m - (0, self.height_m, 0)) @ self.rotation.T
+        seen: Floats = (points_m - self.eye_m) @ self.rotation.T
         return seen
 
     def project(self, camera_m: Floats) -> Floats:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mahmr_model.errors import UserError
-from training.data.annotation import Floats
+from training.data.annotation import Bools, Floats
 from training.synthetic.scenes.camera import draw_view, View
 from training.synthetic.scenes.people import draw_people, People
 from training.synthetic.scenes.placing import FEWEST_JOINTS, place, Placed
 from training.synthetic.scenes.rotations import heading, matrices, rotvec
 from training.synthetic.scenes.scene import Scene
 from training.synthetic.scenes.seats import carriers, draw_bed_heights
-from training.synthetic.scenes.solids import Crowd, in_view, scatter, Solid
-from training.synthetic.scenes.spheres import hidden_by_people, sphere_centres
+from training.synthetic.scenes.solids import Crowd, in_view, LENS_CLEAR_M, scatter, Solid
+from training.synthetic.scenes.spheres import hidden_by_people, RADII_M, sphere_centres
 
 HELD_OUT_SEED = 20_260_000
 """The seed of the scenes that nothing is ever trained on; `draw_scene` refuses it elsewhere."""
@@ -82,8 +82,9 @@ def _attempt(config: SceneConfig, generator: np.random.Generator) -> Scene | Non
     ]
     main = joints[:, :_MAIN_JOINTS]
     crowd = Crowd(spheres, main, in_view(main, view))
-    solids = [s for mine in own for s in mine]
-    kept = _noticeable(crowd, solids, view)
+    kept = _unharmed(own, spheres, view)
+    solids = [s for mine, keep in zip(own, kept, strict=True) if keep for s in mine]
+    kept &= _noticeable(crowd, solids, view)
     most = crowd.in_picture[kept].sum(1).max(initial=0)
     if most == 0 or (most < _CLEAR_JOINTS and generator.random() > _UNCLEAR_CHANCE):
         return None
@@ -101,13 +102,24 @@ def _joints(people: People, placed: Placed) -> Floats:
     return moved
 
 
-def _noticeable(
-    crowd: Crowd, solids: list[Solid], view: View
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _unharmed(own: list[list[Solid]], spheres_m: Floats, view: View) -> Bools:
+    """Say who (P,) sits or lies on nothing that runs through another or into the lens."""
+    kept = np.ones(len(own), bool)
+    for person, mine in enumerate(own):
+        others = spheres_m[kept & (np.arange(len(own)) != person)]
+        kept[person] = not any(
+            solid.distance_m(view.eye_m) < LENS_CLEAR_M
+            or (solid.distance_m(others) < RADII_M).any()
+            for solid in mine
+        )
+    return kept
+
+
+def _noticeable(crowd: Crowd, solids: list[Solid], view: View) -> Bools:
     """Say who (P,) still shows some joints behind all others and their seats."""
     hidden = hidden_by_people(view.to_camera(crowd.joints_m), view.to_camera(crowd.spheres_m))
     for solid in solids:
-        hidden |= solid.hides(crowd.joints_m, np.array([0, view.height_m, 0]))
+        hidden |= solid.hides(crowd.joints_m, view.eye_m)
     shown = (crowd.in_picture & ~hidden).sum(1)
     enough = np.minimum(FEWEST_JOINTS, crowd.in_picture.sum(1))
     return (shown >= enough) & (shown > 0)

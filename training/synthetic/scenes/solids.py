@@ -16,7 +16,7 @@ from training.synthetic.scenes.spheres import RADII_M
 
 Generator = np.random.Generator
 
-_LENS_CLEAR_M = 0.25
+LENS_CLEAR_M = 0.25
 _MOST_HIDDEN = 0.6  # of anybody's joints that are in the picture
 
 
@@ -104,13 +104,13 @@ def scatter(view: View, crowd: Crowd, own: list[Solid], generator: Generator) ->
     hidden = crowd.joints_m[generator.integers(len(crowd.joints_m))]
     for _ in range(generator.choice(3, p=[0.55, 0.3, 0.15])):
         wishes.append(_in_front(view, hidden, generator))
-    eye = np.array([0, view.height_m, 0])
+    eye = view.eye_m
     covered = np.zeros(crowd.in_picture.shape, bool)
     for solid in own:
         covered |= solid.hides(crowd.joints_m, eye)
     kept = []
     for solid in wishes:
-        if solid.distance_m(eye) < _LENS_CLEAR_M:
+        if solid.distance_m(eye) < LENS_CLEAR_M:
             continue
         if (solid.distance_m(crowd.spheres_m) < RADII_M).any():
             continue
@@ -157,7 +157,7 @@ def _wall(view: View, crowd: Crowd, generator: Generator) -> Solid:
 def _in_front(view: View, joints_m: Floats, generator: Generator) -> Solid:
     """Return something between the lens and somebody: a counter, a pole, a plant."""
     target = joints_m[generator.integers(len(joints_m))]
-    eye = np.array([0, view.height_m, 0])
+    eye = view.eye_m
     part = generator.uniform(0.35, 0.85)
     at = eye + (target - eye) * part
     away = float(np.linalg.norm(at - eye))
