@@ -90,7 +90,7 @@ def _look_up(patterns: PatternTable, place: Tensor, s: Tensor, t: Tensor, px_m: 
     last = size - 1
     right, below = (left + 1) & last, (top + 1) & last
     left, top = left & last, top & last
-    first = patterns.first[level].add_(pattern.int() * size * size)
+    first = patterns.first.index_select(0, level).add_(pattern.int() * size * size)
     above, below = torch.addcmul(first, top, size), torch.addcmul(first, below, size)
 
     def at(line: Tensor, column: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from training.synthetic.scenes.shadows import Casters, sky_map, sun_map
 from training.synthetic.scenes.surroundings import look_around
 from training.synthetic.scenes.things import make_solids, place_things, PlacedThings
 
-_AT_ONCE_CPU, _AT_ONCE_GPU = 2, 32
+_AT_ONCE_CPU, _AT_ONCE_GPU = 1, 32
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class SceneRenderer:
     @torch.no_grad()
     def draw(self, packed: Packed) -> Rendered:
         """Draw what `batch.pack` packed; each of its batches needs about 300 bytes a pixel."""
-        return _joined(packed, [self._draw(batch) for batch in packed.batches])
+        with torch.autocast(self._device.type, enabled=False):
+            return _joined(packed, [self._draw(batch) for batch in packed.batches])
 
     def _draw(self, batch: Batch) -> Rendered:
         batch = batch.to(self._device)

@@ -20,7 +20,7 @@ Colour = Floats
 
 def linear(red: float, green: float, blue: float) -> Colour:
     """Turn sRGB in 0…1 to linear light."""
-    return np.clip(np.array([red, green, blue]), 0.0, 1.0) ** 2.2
+    return np.array([min(max(value, 0.0), 1.0) ** 2.2 for value in (red, green, blue)])
 
 
 def hsv(
@@ -37,8 +37,9 @@ def hsv(
     drawn = colorsys.hsv_to_rgb(
         rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value)
     )
-    colour = linear(*drawn)
-    return np.asarray(0.9 * colour + 0.1 * colour.mean())
+    red, green, blue = (value**2.2 for value in drawn)
+    grey = 0.1 * (red + green + blue) / 3
+    return np.array([0.9 * red + grey, 0.9 * green + grey, 0.9 * blue + grey])
 
 
 def near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:

@@ -80,10 +80,10 @@ def look_around(batch: Batch) -> Canvas:
     footprint = torch.where(sky, 0.002, depth * torch.rsqrt(slope) / each(k[:, 0, 0]))
     first = torch.arange(len(k), device=device) * len(SURROUNDINGS)
     surface = number.int() + each(first.int())
-    sun, upward = _cosines(batch)
-    return Canvas(
-        x, y, depth.masked_fill(sky, far), surface, s, t, footprint, sun[surface], upward[surface]
+    sun, upward = (
+        cosine.index_select(0, surface.flatten()).view(depth.shape) for cosine in _cosines(batch)
     )
+    return Canvas(x, y, depth.masked_fill(sky, far), surface, s, t, footprint, sun, upward)
 
 
 def _wall(
