@@ -58,6 +58,10 @@ class BatchTruth:
     """(N, 2)."""
     picture_focal_px: Tensor
     """(B,) fx of each picture: its first person's, or its own where nobody is in it."""
+    person_map: Tensor | None = None
+    """
+    (B, rows, columns) int64, the person seen at every seventh pixel, -1 nobody; where it is known.
+    """
 
     def __len__(self) -> int:
         """Return the number of people."""

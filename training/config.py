@@ -34,7 +34,9 @@ SCENES = 'scenes'
 """The data set that is drawn on the fly: split `train`, or `held_out` for evaluation."""
 
 MAP_LOSSES = ('map_confs', 'map_scales')
-OTHER_LOSSES = ('confs', *MAP_LOSSES, 'fov')
+TOKEN_LOSSES = ('token_j2ds', 'token_j3ds')
+"""What tokens learn of the people they show, on scenes alone (`training.token_people`)."""
+OTHER_LOSSES = ('confs', *MAP_LOSSES, 'fov', *TOKEN_LOSSES)
 """The losses that are not on matched people."""
 
 Precision = Literal['float32', 'bfloat16', 'float16']
@@ -195,17 +197,23 @@ class RunConfig:
         needed = {'confs'}
         needed |= set(MAP_LOSSES) if self.model.adaptive else set()
         needed |= {'fov'} if self.model.camera_branch else set()
+        needed |= set(TOKEN_LOSSES) if self.teaches_tokens else set()
         missing = sorted(needed - set(self.losses))
         if missing:
             raise UserError(
                 f'The configuration {self.name!r} gives no weight to {", ".join(missing)}, which '
-                'its network has; add them below losses (0 leaves one out of the sum).'
+                'belongs to what it trains; add them below losses (0 leaves one out of the sum).'
             )
 
     def _check_scenes(self) -> None:
         """Refuse scenes beside pictures, of another body, or without a number of them."""
         sources = self.data.training
-        if all(source.name != SCENES for source in sources):
+        if not self.trains_on_scenes:
+            if self.teaches_tokens:
+                raise UserError(
+                    f'The configuration {self.name!r} gives {" or ".join(TOKEN_LOSSES)} a '
+                    'weight, but only scenes tell which person a token shows; leave them out.'
+                )
             return
         for wrong, expected in (
             (len(sources) > 1, 'scenes alone in data.training: they are rendered on the device'),
@@ -224,6 +232,11 @@ class RunConfig:
     def trains_on_scenes(self) -> bool:
         """Whether the training pictures are drawn on the fly."""
         return any(source.name == SCENES for source in self.data.training)
+
+    @property
+    def teaches_tokens(self) -> bool:
+        """Whether every token learns of the person it shows."""
+        return any(self.losses.get(name) for name in TOKEN_LOSSES)
 
     @property
     def folder(self) -> Path:

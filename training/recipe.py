@@ -144,6 +144,7 @@ def build_model(config: RunConfig, body: BodyData) -> TrainingModel:
         new_network(config.model, body),
         CrowdPoseBody(body, kid) if config.joints == 'crowdpose' else BodyLayer(body, kid),
         config.denoising,
+        teach_tokens=config.teaches_tokens,
     )
     path = starting_weights(config)
     if path is None:

@@ -106,6 +106,8 @@ def _kind(name: str) -> str:
         'confs_dn': 'pictures',  # over all of them, and each picture has as many
         'map_confs': 'cells',
         'map_scales': 'positive_cells',
+        'token_j2ds': 'positive_cells',
+        'token_j3ds': 'positive_cells',
         'fov': 'sum',
     }
     return kinds[name]

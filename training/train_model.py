@@ -26,6 +26,7 @@ from training.denoising import (
 )
 from training.people import lenses_of, query_people, QueryPeople
 from training.target import Target
+from training.token_people import TokenHead, TokenPeople
 
 POSE_AXIS_ANGLE = 24 * 3
 
@@ -53,6 +54,8 @@ class TrainingOutput:
     """(N, 2) the scale map of the packed cells before the sigmoid, or None in plain mode."""
     fov_rad: Tensor | None
     """(B,), or None without camera branch."""
+    token_people: TokenPeople | None = None
+    """What tokens say of people, where they are taught that."""
 
     @property
     def learnt(self) -> list[QueryPeople]:
@@ -107,8 +110,11 @@ class TrainingModel(nn.Module):
         network: MAHMR,
         body: BodyLayer | CrowdPoseBody,
         denoising: DenoisingConfig | None = None,
+        *,
+        teach_tokens: bool = False,
     ) -> None:
         super().__init__()
+        sizes = network.config
         self.network = network
         self.body = body.joints_only()
         self.denoising = denoising
@@ -116,6 +122,7 @@ class TrainingModel(nn.Module):
             self.dn_enc = nn.Linear(
                 POSE_AXIS_ANGLE + network.config.shapes, network.config.hidden_dim
             )
+        self.token_head = TokenHead(sizes.encoder_dim, sizes.input_size) if teach_tokens else None
 
     def forward(
         self,
@@ -162,6 +169,7 @@ class TrainingModel(nn.Module):
             self._denoising_logits(decoded, first_learnt) if queries is not None else None,
             None if coarse is None else coarse.scale_logits,
             fov_rad,
+            None if self.token_head is None else self.token_head(tokens),
         )
 
     def _denoising_logits(self, decoded: DecoderOutput, count: int) -> Tensor:

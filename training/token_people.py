@@ -1,0 +1,95 @@
+"""
+What each token says of the person it lies on: dense lessons for an encoder that starts new.
+
+The published recipe begins with an encoder that knows pictures (DINOv2, SAT-HMR). From random
+weights, matched queries alone teach it slowly: a few people a picture. Here every token whose
+centre shows a person learns that person's joints besides, as dense detectors do (FCOS, arXiv
+1904.01355). The head is the training model's own; the network has no part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn, Tensor
+
+from mahmr_model.body.joints import JOINT_NAMES_45
+from mahmr_model.encoder.tokens import Tokens
+from mahmr_model.transfer import on_device
+from training.batch_truth import BatchTruth
+
+STRIDE_PX = 7
+"""The centres of tokens of every level lie on multiples of half a patch."""
+_JOINTS = len(JOINT_NAMES_45)
+
+
+@dataclass(frozen=True)
+class TokenPeople:
+    """What T packed tokens say."""
+
+    offsets: Tensor
+    """(T, 45, 2) from the token's centre to the person's joints in the picture, relative to S."""
+    joints_m: Tensor
+    """(T, 45, 3) relative to the root, camera frame."""
+    centres_px: Tensor
+    """(T, 2) x, y."""
+    picture: Tensor
+    """(T,) int64."""
+
+
+class TokenHead(nn.Linear):
+    """A linear layer, so that the encoder itself has to do the work."""
+
+    def __init__(self, encoder_dim: int, input_size: int) -> None:
+        super().__init__(encoder_dim, _JOINTS * 5)
+        self._input_size = input_size
+
+    def forward(self, tokens: Tokens) -> TokenPeople:  # type: ignore[override]
+        """Read tokens as people."""
+        values = super().forward(tokens.features).float()
+        offsets, joints = values.split([_JOINTS * 2, _JOINTS * 3], dim=1)
+        counts = np.asarray(tokens.lengths)
+        return TokenPeople(
+            offsets.unflatten(1, (-1, 2)),
+            joints.unflatten(1, (-1, 3)),
+            tokens.centres_xy_norm * self._input_size,
+            on_device(np.repeat(np.arange(len(counts)), counts), values.device),
+        )
+
+
+def token_losses(said: TokenPeople, truth: BatchTruth, input_size: int) -> dict[str, Tensor]:
+    """
+    Return `token_j2ds` and `token_j3ds`: L1 as of `j2ds` and `j3ds`, of tokens that show somebody.
+
+    Summed over these tokens and divided by the cells that show somebody, four of which a small
+    person's token makes: what several batches share is then known before the network has run.
+    """
+    assert truth.person_map is not None
+    cells = (truth.scale_map[:, 0] > 0.5).sum().clamp(min=1)
+    if not len(truth):
+        nothing = (said.offsets.sum() + said.joints_m.sum()) * 0
+        return {'token_j2ds': nothing, 'token_j3ds': nothing}
+    person = _person(said, truth)
+    shown, row = person >= 0, person.clamp(min=0)
+    joints_px = truth.joints_px[row]
+    offsets = (joints_px - said.centres_px[:, None]) / input_size
+    root_relative = (truth.joints_camera_m - truth.joints_camera_m[:, :1])[row]
+    j2ds = (said.offsets - offsets).abs().mean((1, 2))
+    j3ds = (said.joints_m - root_relative).abs().mean((1, 2))
+    return {
+        'token_j2ds': torch.where(shown, j2ds, 0).sum() / cells,
+        'token_j3ds': torch.where(shown, j3ds, 0).sum() / cells,
+    }
+
+
+def _person(said: TokenPeople, truth: BatchTruth) -> Tensor:
+    """Return whom (T,) each token's centre shows; -1 where nobody, or beyond the picture."""
+    assert truth.person_map is not None
+    sizes = on_device(np.asarray(truth.sizes_hw, np.int64), truth.device)[said.picture]
+    inside = (said.centres_px < sizes.flip(1)).all(1)
+    column, row = (said.centres_px / STRIDE_PX).round().long().unbind(1)
+    _, rows, columns = truth.person_map.shape
+    place = said.picture, row.clamp(max=rows - 1), column.clamp(max=columns - 1)
+    return torch.where(inside, truth.person_map[place].long(), -1)
