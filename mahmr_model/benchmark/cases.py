@@ -11,6 +11,7 @@ from torch import nn, Tensor
 from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
+from mahmr_model.mlp import MLP
 from mahmr_model.types import ImageArray
 from mahmr_model.untrained import SEED, untrained_network
 from mahmr_model.weights import LoadedModel
@@ -43,13 +44,19 @@ def random_model(config: ModelConfig, body: BodyData | None = None) -> LoadedMod
     body = load_body(OPEN_BODY) if body is None else body
     network = untrained_network(body, config=config)
     generator = torch.Generator().manual_seed(SEED)
-    heads = {module.last for module in network.modules() if hasattr(module, 'last')}
+    factors = {'pose_head': 0.3, 'shape_head': 0.3, 'cam_head': 0.3, 'fov_head': 0.05}
+    last_layers: dict[nn.Module, float] = {
+        module.last: factors.get(name.split('.')[0], 1.0)
+        for name, module in network.named_modules()
+        if isinstance(module, MLP)
+    }
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d)) and module not in heads:
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
                 weight = module.weight
                 noise = torch.randn(weight.shape, generator=generator)
-                weight.copy_(noise / math.sqrt(weight[0].numel()))
+                factor = last_layers.get(module, 1.0) / math.sqrt(weight[0].numel())
+                weight.copy_(factor * noise)
     return LoadedModel(network, body, 'random weights', True)
 
 

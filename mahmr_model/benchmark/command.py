@@ -9,10 +9,12 @@ from pathlib import Path
 import torch
 
 from mahmr_model.benchmark.cases import PICTURES, random_model, SIZES
+from mahmr_model.benchmark.kernels import kernel_table
 from mahmr_model.benchmark.machine import measure_machine
 from mahmr_model.benchmark.measure import Bench, Case, REFERENCE, Result, Way
 from mahmr_model.benchmark.report import Report
 from mahmr_model.errors import UserError
+from mahmr_model.fast.layout import bucket
 from mahmr_model.files import written_beside
 from mahmr_model.predictor import choose_device
 
@@ -47,6 +49,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         '--profile', type=Path, help='a folder for tables of the kernels of each way'
     )
+    command.add_argument(
+        '--kernels', action='store_true', help="the encoder's kernels one by one (CUDA)"
+    )
     command.set_defaults(run=run_benchmark)
 
 
@@ -74,6 +79,10 @@ def run_benchmark(options: argparse.Namespace) -> int:
         options.size, picture_hw, str(device), options.runs, machine, results, bench.rendering()
     )
     print(report.table())  # noqa: T201 – the command's result
+    if options.kernels and device.type == 'cuda':
+        with torch.inference_mode():
+            rows = [1 + bench.cells, *(bucket(1 + case.tokens) for case in cases)]
+            print(kernel_table(config, rows, torch.float16))  # noqa: T201
     if options.out:
         report.save(options.out)
     return 0

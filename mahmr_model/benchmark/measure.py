@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+import gc
 import time
 from typing import Any
 
@@ -107,11 +108,12 @@ class Bench:
         predictor = Predictor(
             self.model, device=str(self.device), precision=way.precision, backend=way.backend
         )
+        gc.collect()
         if self.device.type == 'cuda':
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
         with _tf32(way.tf32), forced(predictor, maps) as clock:
-            start = time.perf_counter()
             people = self._call(predictor, case)
             first_s = time.perf_counter() - start
             if way == REFERENCE:

@@ -9,8 +9,7 @@ from torch import Tensor
 import torch.nn.functional as functional
 
 from mahmr_model.decoder.layer import DecoderLayer, NORM_EPS
-from mahmr_model.decoder.query_decoder import logit, QueryDecoder
-from mahmr_model.encoder.sine import sine_code
+from mahmr_model.decoder.query_decoder import QueryDecoder
 from mahmr_model.fast.encoder import Encoded
 from mahmr_model.fast.folding import (
     Affine,
@@ -21,7 +20,14 @@ from mahmr_model.fast.folding import (
     side_by_side,
     stacked,
 )
-from mahmr_model.fast.ops import add_normalised, wide_product
+from mahmr_model.fast.ops import (
+    add_normalised,
+    attention_weights,
+    box_codes,
+    modulated_code,
+    refined_boxes,
+    wide_product,
+)
 from mahmr_model.mlp import MLP
 from mahmr_model.network import LayerPrediction, MAHMR
 
@@ -96,22 +102,17 @@ class FastDecoder:
                 n = self._attend_queries(layer, x, hidden[-1], place, batch)
                 look_content, look_place = layer.look_content(n), layer.look_place(sine)
             n = self._attend_tokens(layer, x, look_content, look_place, encoded)
-            change = layer.linear2(functional.relu(layer.linear1(n)))
+            change = layer.linear2(layer.linear1.relu(n))
             hidden.append(add_normalised(x, change, NORM_EPS))
             boxes = _refined(layer, hidden[-1], boxes)
         return Decoded(torch.stack(hidden), boxes)
 
     def _codes(self, layer: FoldedDecoderLayer, x: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the queries' share of place in q, k, v (BQ, 3d), and their sine code (BQ, d)."""
-        d = x.shape[1]
-        codes = sine_code(boxes.view(-1, 2, 2).flip(-1), self.omega)  # (BQ, 2, d): place, size
-        place = layer.self_place(functional.relu(layer.place(codes.flatten(1).to(self.dtype))))
-        hidden = functional.relu(layer.modulation_in(x.to(self.dtype)))
-        modulation = layer.modulation_out(hidden).float()
-        ratio = modulation[:, d : d + 2].sigmoid() / boxes[:, 2:]
-        scaled = codes[:, 0] * modulation[:, :d]
-        sine = (scaled.unflatten(1, (2, -1)) * ratio[..., None]).flatten(1)
-        return place, sine.to(self.dtype)
+        codes = box_codes(boxes, self.omega, self.dtype)
+        place = layer.self_place(layer.place.relu(codes))
+        modulation = layer.modulation_out(layer.modulation_in.relu(x.to(self.dtype)))
+        return place, modulated_code(boxes, self.omega, modulation)
 
     def _attend_queries(
         self, layer: FoldedDecoderLayer, x: Tensor, n: Tensor, place: Tensor, batch: int
@@ -135,10 +136,9 @@ class FastDecoder:
         """Let the queries look at their picture's tokens; returns them normalised (BQ, d)."""
         batch = len(encoded.hidden_keys)
         per_picture = self.queries * self.heads
-        scores = wide_product(look_content.view(batch * per_picture, -1), encoded.features.T)
-        scores += wide_product(look_place.view(batch * per_picture, -1), encoded.codes.T)
-        masked = scores.view(batch, per_picture, -1) + encoded.hidden_keys[:, None]
-        weights = masked.softmax(-1).flatten(0, 1).to(self.dtype)
+        content = wide_product(look_content.view(batch * per_picture, -1), encoded.features.T)
+        place = wide_product(look_place.view(batch * per_picture, -1), encoded.codes.T)
+        weights = attention_weights(content, place, encoded.hidden_keys, self.dtype)
         seen = (weights @ encoded.features).view(len(x), -1)
         return add_normalised(x, layer.look_out(seen), NORM_EPS)
 
@@ -146,8 +146,7 @@ class FastDecoder:
 def _refined(layer: FoldedDecoderLayer, n: Tensor, boxes: Tensor) -> Tensor:
     """Return boxes (BQ, 4) moved by what the queries say, in float32."""
     first, second, last = layer.box
-    change = last(functional.relu(second(functional.relu(first(n)))).float())
-    return (change + logit(boxes)).sigmoid()
+    return refined_boxes(last(second.relu(first.relu(n)).float()), boxes)
 
 
 class FastHeads:
@@ -178,10 +177,10 @@ class FastHeads:
         """Read people off the queries; pose and shape are sums over the layers."""
         x = decoded.hidden.repeat(2, 1, 1)
         for layer in self.common:
-            x = functional.relu(layer(x))
+            x = layer.relu(x)
         pose, shape = x.split(self.layer_count)
         for layer in self.pose:
-            pose = functional.relu(layer(pose))
+            pose = layer.relu(pose)
         last = decoded.hidden[-1].float()
         first, second, camera = self.camera
         numbers = {
@@ -189,7 +188,7 @@ class FastHeads:
             'betas': self.mean_shape + self.shape_last(shape.float()).sum(0),
             'boxes_cxcywh_norm': decoded.boxes_yxhw_norm.unflatten(1, (2, 2)).flip(-1).flatten(1),
             'confidence_logits': self.confidence(last)[:, 0],
-            'camera_abc': camera(functional.relu(second(functional.relu(first(last))))),
+            'camera_abc': camera(second.relu(first.relu(last))),
         }
         return LayerPrediction(
             **{name: value.unflatten(0, (batch, -1)) for name, value in numbers.items()}

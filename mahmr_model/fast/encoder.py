@@ -130,7 +130,7 @@ class FastEncoder:
             fours = cells.unflatten(1, (-1, PER_CELL))
             torch.amax(fours, dim=2, out=groups.view(batch, -1, x.shape[1]))
         for layer in self.scale_hidden:
-            n = functional.relu(layer(n))
+            n = layer.relu(n)
         return self.scale_last(n.float()).view(batch, 1 + layout.cells, 2)[:, 1:]
 
     def choose(self, scale_map: Tensor, layout: Layout) -> Choice:
@@ -186,7 +186,7 @@ class FastEncoder:
         *hidden, last = self.fov
         x = camera_tokens
         for layer in hidden:
-            x = functional.relu(layer(x))
+            x = layer.relu(x)
         return last(x)[:, 0].clamp(min=MIN_FOV_RAD)
 
     def _run(self, blocks: list[FoldedBlock], x: Tensor, sequences: Sequences) -> Tensor:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+import logging
+from typing import Any
 
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
+from mahmr_model.decoder.query_decoder import logit, LOGIT_EPS
 from mahmr_model.encoder.attention import torch_attention, variable_length_attention
+from mahmr_model.encoder.sine import frequencies, sine_code
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,10 +34,11 @@ class Linear:
             return torch.baddbmm(self.bias, x, self.weight)
         return functional.linear(x, self.weight, self.bias)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the product."""
-        return self.weight.dtype
+    def relu(self, x: Tensor) -> Tensor:
+        """Map x and take what is positive."""
+        if x.device.type == 'cuda' and self.weight.dim() == 2 and x.dim() == 2:
+            return torch._addmm_activation(self.bias, x, self.weight.T)  # one kernel
+        return functional.relu(self(x))
 
     def to(self, dtype: torch.dtype) -> Linear:
         """Return the same in another precision."""
@@ -43,6 +52,9 @@ def normalised(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
 
 def add_normalised(x: Tensor, change: Tensor, eps: float) -> Tensor:
     """Add a change to the float32 stream x (T, c) in place; return it normalised, as `change`."""
+    kernels = fused_kernels(x.device)
+    if kernels is not None:
+        return kernels.add_normalised(x, change, eps)
     x.add_(change)
     return normalised(x, eps, change.dtype)
 
@@ -54,6 +66,105 @@ def wide_product(a: Tensor, b: Tensor) -> Tensor:
     if a.device.type == 'cuda':
         return torch.mm(a, b, out_dtype=torch.float32)
     return a.float() @ b.float()
+
+
+def refined_boxes(change: Tensor, boxes: Tensor) -> Tensor:
+    """Return boxes (n, 4) in 0…1 moved by changes before the sigmoid, in float32."""
+    kernels = fused_kernels(boxes.device)
+    if kernels is not None:
+        return kernels.refined_boxes(change, boxes, LOGIT_EPS)
+    return (change + logit(boxes)).sigmoid()
+
+
+def box_codes(boxes: Tensor, omega: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the sine codes of boxes' four numbers, in their order: (n, 4) → (n, 4·len(omega))."""
+    kernels = fused_kernels(boxes.device)
+    if kernels is not None:
+        return kernels.box_codes(boxes, omega, dtype)
+    return sine_code(boxes.view(-1, 2, 2).flip(-1), omega).flatten(1).to(dtype)
+
+
+def modulated_code(boxes: Tensor, omega: Tensor, modulation: Tensor) -> Tensor:
+    """
+    Return the modulated sine code of boxes' places (DAB-DETR, eq. 6), (n, d), d = 2·len(omega).
+
+    boxes (n, 4) are (y, x, h, w); modulation (n, at least d + 2): a factor for each channel, then
+    the anchor's height and width before the sigmoid.
+    """
+    kernels = fused_kernels(boxes.device)
+    if kernels is not None:
+        return kernels.modulated_code(boxes, omega, modulation)
+    d = 2 * len(omega)
+    numbers = modulation.float()
+    ratio = numbers[:, d : d + 2].sigmoid() / boxes[:, 2:]
+    scaled = sine_code(boxes[:, :2].flip(-1), omega) * numbers[:, :d]
+    code = (scaled.unflatten(1, (2, -1)) * ratio[..., None]).flatten(1)
+    return code.to(modulation.dtype)
+
+
+def attention_weights(first: Tensor, second: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """
+    Return softmax(first + second + hidden) over tokens.
+
+    first, second: float32 (B·n, T), overwritten; hidden (B, T) for the n rows of each picture.
+    """
+    kernels = fused_kernels(first.device)
+    if kernels is not None and first.shape[1] <= kernels.MOST_TOKENS:
+        return kernels.attention_weights(first, second, hidden, dtype)
+    scores = first.add_(second).view(len(hidden), -1, first.shape[1]) + hidden[:, None]
+    return scores.softmax(-1).flatten(0, 1).to(dtype)
+
+
+@cache
+def fused_kernels(device: torch.device) -> Any:
+    """Return the module of Triton kernels where they are right on a device, otherwise None."""
+    if device.type != 'cuda':
+        return None
+    try:
+        from mahmr_model.fast import kernels
+
+        _try(kernels, device)
+    except Exception as error:  # no Triton, no compiler, a wrong result: any means "no"
+        first_line = str(error).strip().splitlines()[:1]
+        logger.warning(
+            'No fused kernels on %s: torch does their work in more steps (%s).',
+            device,
+            ' '.join(first_line),
+        )
+        return None
+    return kernels
+
+
+def _try(kernels: Any, device: torch.device) -> None:
+    """Raise where a kernel's numbers are not those of torch on the CPU."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    boxes, omega = random(7, 4).sigmoid(), frequencies(48)
+    stream, change = random(7, 96), random(7, 96).half()
+    modulation = random(7, 104).half()
+    scores, hidden = (random(6, 200), random(6, 200)), torch.zeros(2, 200)
+    hidden[0, 50:] = -torch.inf
+    half = torch.float16
+    cases: list[tuple[Callable[..., Tensor], Callable[..., Tensor], tuple[Any, ...]]] = [
+        (kernels.add_normalised, add_normalised, (stream, change, 1e-6)),
+        (kernels.box_codes, box_codes, (boxes, omega, half)),
+        (kernels.modulated_code, modulated_code, (boxes, omega, modulation)),
+        (kernels.attention_weights, attention_weights, (*scores, hidden, half)),
+        (
+            lambda *arguments: kernels.refined_boxes(*arguments, LOGIT_EPS),
+            refined_boxes,
+            (random(7, 4), boxes),
+        ),
+    ]
+    for kernel, plain, arguments in cases:
+        moved = [a.to(device, copy=True) if isinstance(a, Tensor) else a for a in arguments]
+        ours = kernel(*moved).cpu()
+        torch.testing.assert_close(ours, plain(*arguments), rtol=2e-3, atol=2e-3)
+        if kernel == kernels.add_normalised:
+            torch.testing.assert_close(moved[0].cpu(), stream)
 
 
 @dataclass(frozen=True)
