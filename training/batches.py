@@ -22,6 +22,17 @@ class DeviceBatch:
     truth: BatchTruth
     indices: Sequence[int]
     """(B,) the places of the samples in the data set."""
+    made: torch.cuda.Event | None = None
+    """When everything is there, where it is made beside the stream that uses it."""
+
+    def wait(self) -> None:
+        """Let the current stream, not the host, wait until everything is there."""
+        if self.made is None:
+            return
+        current = torch.cuda.current_stream(self.truth.device)
+        current.wait_event(self.made)
+        for tensor in self.tensors():  # or their memory could be given away too early
+            tensor.record_stream(current)
 
     def tensors(self) -> list[Tensor]:
         """Return everything on the device."""

@@ -29,6 +29,7 @@ import torch
 
 from mahmr_model.body.data import load_body
 from mahmr_model.errors import UserError
+from training.ahead import one_ahead
 from training.batches import DeviceBatch
 from training.config import load_config, RunConfig
 from training.criterion import Criterion
@@ -121,14 +122,14 @@ def measure(config: RunConfig, precisions: list[str], runs: int) -> dict[str, An
         result[f'memory in GiB, {precision}'] = _memory(device)
         if precision == precisions[0]:
             result['waits for the device'] = _waits(step, made, device)
-            whole = partial(_whole, step, batches)
+            whole = partial(_whole, step, one_ahead(map(step.recipe.prepare, batches), device))
             result[f'whole, {precision}'] = _rate(whole, size, runs, device)
         del step
     return result
 
 
-def _whole(step: Step, batches: Iterator[NumberedBatch]) -> None:
-    step(step.recipe.prepare(next(batches)))
+def _whole(step: Step, batches: Iterator[DeviceBatch]) -> None:
+    step(next(batches))
 
 
 def _batches(config: RunConfig) -> Iterator[NumberedBatch]:
@@ -179,6 +180,29 @@ def _waits(step: Step, batch: DeviceBatch, device: torch.device) -> list[str]:
     return [f'{Path(w.filename).name}:{w.lineno}' for w in caught if 'synchron' in str(w.message)]
 
 
+def profile(config: RunConfig, precision: str) -> str:
+    """Return which operators a step costs, on the device and on the host, and how many kernels."""
+    step = Step(config, precision)
+    device = step.accelerator.device
+    batch = step.recipe.prepare(next(_batches(config)))
+    for _ in range(3):
+        step(batch)
+    _wait(device)
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if device.type == 'cuda':
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as profiled:
+        step(batch)
+        _wait(device)
+    averages = profiled.key_averages()
+    keys = ['self_cpu_time_total']
+    if device.type == 'cuda':
+        keys.insert(0, 'self_cuda_time_total')
+    launches = sum(a.count for a in averages if a.key.startswith(('cudaLaunch', 'cuLaunch')))
+    tables = [averages.table(sort_by=key, row_limit=60, max_name_column_width=90) for key in keys]
+    return '\n'.join([f'{launches} kernels launched in a step', *tables])
+
+
 def _wait(device: torch.device | None) -> None:
     if device is not None and device.type == 'cuda':
         torch.cuda.synchronize(device)
@@ -219,6 +243,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--batch', type=int, help='pictures of a step; else as configured')
     parser.add_argument('--precisions', nargs='+', default=['bf16', 'no', PLAIN])
     parser.add_argument('--runs', type=int, default=30)
+    parser.add_argument(
+        '--profile',
+        action='store_true',
+        help='print what a step is made of, in the first precision',
+    )
     parser.add_argument('--json', type=Path, help='also write the numbers here')
     parser.add_argument('overrides', nargs='*', metavar='KEY=VALUE')
     options = parser.parse_intermixed_args(arguments)
@@ -226,7 +255,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.batch:
         overrides.append(f'training.batch_size={options.batch}')
     try:
-        result = measure(load_config(options.cfg, overrides), options.precisions, options.runs)
+        config = load_config(options.cfg, overrides)
+        if options.profile:
+            sys.stdout.write(f'{profile(config, options.precisions[0])}\n')
+            return 0
+        result = measure(config, options.precisions, options.runs)
     except UserError as error:
         sys.stderr.write(f'{error}\n')
         return 2

@@ -82,6 +82,8 @@ class MeshRecipe:
     def plan(self, batches: Sequence[DeviceBatch], epoch: int) -> list[BatchPlan]:
         """Count what the batches of a step hold, over all processes (`training.shares`)."""
         training = self._config.training
+        for batch in batches:
+            batch.wait()
         shares = step_shares(
             [batch.truth for batch in batches],
             self._config.model.queries,

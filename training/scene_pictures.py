@@ -100,13 +100,11 @@ class SceneStudio:
             rendered = self._renderer.draw(scenes.packed)
             truth = self._truth(scenes.numbers.to(self._device), rendered)
             views = padded_views(rendered.images, truth.sizes_hw, self._multiple)
-            batch = DeviceBatch(views, truth, indices)
-        if self._stream is not None:
-            current = torch.cuda.current_stream(self._device)
-            current.wait_stream(self._stream)
-            for tensor in batch.tensors():  # or their memory could be given away too early
-                tensor.record_stream(current)
-        return batch
+            made = None
+            if self._stream is not None:
+                made = torch.cuda.Event()
+                made.record(self._stream)
+        return DeviceBatch(views, truth, indices, made)
 
     def _beside(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)

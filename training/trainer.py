@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 import itertools
 import logging
@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from mahmr_model.errors import UserError
+from training.ahead import one_ahead
 from training.checkpoints import CHECKPOINTS, load_checkpoint, Progress, save_checkpoint
 from training.config import TrainingConfig
 from training.data.dataset import SkipCounter
@@ -49,6 +50,9 @@ class Recipe(Protocol):
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Return what is minimised."""
+
+
+Batches = list[NumberedBatch]
 
 
 class AfterEpoch(Protocol):
@@ -178,7 +182,6 @@ class Trainer:
     def _run_epoch(self, epoch: int) -> None:
         first = self.progress.step
         self._sampler.set_start(epoch, first)
-        batches = iter(self._loader)
         progress_bar = tqdm(
             range(first, self._order.steps),
             desc=f'epoch {epoch + 1}/{self._config.epochs}',
@@ -189,8 +192,9 @@ class Trainer:
         )
         self._model.train()
         self._schedule.start_clock()
-        for step in progress_bar:
-            losses = self._step(list(itertools.islice(batches, self._config.accumulation)), epoch)
+        steps = one_ahead(self._prepared(iter(self._loader)), self._accelerator.device)
+        for step, (batches, prepared) in zip(progress_bar, steps, strict=False):
+            losses = self._step(batches, prepared, epoch)
             self.progress = Progress(epoch, step + 1, self.progress.total_steps + 1)
             if self.progress.total_steps % self._config.log_every == 0:
                 self._log(losses, progress_bar)
@@ -199,15 +203,23 @@ class Trainer:
             if self._checkpoint_is_due():
                 self._save()
 
+        steps.close()
+
+    def _prepared(self, loaded: Iterator[NumberedBatch]) -> Iterator[tuple[Batches, list[Any]]]:
+        """Yield the batches of each step, as they are loaded and as the recipe prepares them."""
+        while batches := list(itertools.islice(loaded, self._config.accumulation)):
+            yield batches, [self._recipe.prepare(batch) for batch in batches]
+
     def _save(self) -> None:
         self._finite.look()  # a checkpoint is only written of sound weights
         save_checkpoint(self._accelerator, self.checkpoints, self.progress)
 
-    def _step(self, batches: Sequence[NumberedBatch], epoch: int) -> dict[str, Tensor]:
+    def _step(
+        self, batches: Sequence[NumberedBatch], prepared: Sequence[Any], epoch: int
+    ) -> dict[str, Tensor]:
         """Make one step of the optimiser; returns this process's average losses."""
         for batch in batches:
             self._skips.add(batch.samples.skipped)
-        prepared = [self._recipe.prepare(batch) for batch in batches]
         plans = self._recipe.plan(prepared, epoch)
         self._finite.look()
         sums: dict[str, Tensor] = {}
