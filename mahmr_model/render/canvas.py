@@ -8,6 +8,7 @@ import math
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from mahmr_model.render.colours import colour_of
 from mahmr_model.render.meshes import render_meshes, Rendering
@@ -41,20 +42,24 @@ def draw_meshes(
     lens: Camera | Orthographic,
     colours: Sequence[Colour],
     opacity: float,
+    *,
+    smooth: bool = True,
+    device: torch.device | str = 'cpu',
 ) -> Rendering:
     """
     Draw N meshes (N, V, 3), in metres in the frame of `lens`, into an RGB image, in place.
 
-    Small pictures are rendered at twice their size and averaged, and what no body is (triangles
-    that together cover the picture hundreds of times) coarsely. Returns the rendering.
+    With `smooth`, small pictures are rendered at twice their size and averaged; and what no body
+    is (triangles that together cover the picture hundreds of times) coarsely. `device` does the
+    rendering, which is returned.
     """
     height, width = image.shape[:2]
-    factor = 2.0 if height * width < _SMOOTH_BELOW_PX else 1.0
+    factor = 2.0 if smooth and height * width < _SMOOTH_BELOW_PX else 1.0
     covered_px = _covered_px(vertices_m, faces, lens)
     factor = min(factor, math.sqrt(_MOST_COVERED_PX / max(covered_px, 1.0)))
     large = lens.resized(max(1, round(width * factor)), max(1, round(height * factor)))
     paint = np.array(colours, np.uint8).reshape(-1, 3)
-    rendering = render_meshes(vertices_m, faces, large, paint)
+    rendering = render_meshes(vertices_m, faces, large, paint, device)
     covered = (rendering.person >= 0).astype(np.float32)
     shrink = cv2.INTER_AREA if factor >= 1 else cv2.INTER_LINEAR
     alpha = cv2.resize(covered, (width, height), interpolation=shrink)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from mahmr_model.render.canvas import (
     draw_meshes,
@@ -15,20 +16,35 @@ from mahmr_model.types import ImageArray, People
 
 
 def draw_overlay(
-    image_rgb: ImageArray, people: People, opacity: float = 0.85, labels: bool = True
+    image_rgb: ImageArray,
+    people: People,
+    opacity: float = 0.85,
+    labels: bool = True,
+    *,
+    smooth: bool = True,
+    device: torch.device | str = 'cpu',
 ) -> ImageArray:
     """
     Return the picture (H, W, 3) with every person's mesh in it, seen by `people.camera`.
 
     The picture may be a resized copy of the one that was given: the camera is resized with it.
     Labels tell id (if tracked), height and distance of the pelvis from the camera in metres.
+    Without `smooth` outlines have steps, and a quarter of the pixels is drawn; `device` draws the
+    meshes.
     """
     image = np.ascontiguousarray(image_rgb).copy()
     height, width = image.shape[:2]
     colours = person_colours(people)
     camera = people.camera.resized(width, height)
     rendering = draw_meshes(
-        image, people.vertices_camera_m, people.faces, camera, colours, opacity
+        image,
+        people.vertices_camera_m,
+        people.faces,
+        camera,
+        colours,
+        opacity,
+        smooth=smooth,
+        device=device,
     )
     if labels:
         distance_m = np.linalg.norm(people.root_m, axis=1)

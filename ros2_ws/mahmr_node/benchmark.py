@@ -153,7 +153,7 @@ class Bench:
         self._body = BodyLayer(body_data, kid=False)
         self.people = five_people(self._body)
         self._node = node
-        shared = Shared(MeshReducer(body_data.v_template, body_data.faces), None, None)
+        shared = Shared(MeshReducer(body_data.v_template, body_data.faces), None, None, 'cpu')
         self.output = CameraOutput(node, 'camera', 'reliable', shared)
         self._settings = settings_with({})
         self.slot = FrameSlot(threading.Condition())

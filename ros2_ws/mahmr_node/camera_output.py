@@ -44,6 +44,8 @@ class Shared:
     """None where TF is not asked for."""
     bodies: Bodies | None
     """None where REP-155 is not asked for."""
+    device: str
+    """What draws overlays, by torch's name: where the network is."""
 
 
 class CameraOutput:
@@ -100,7 +102,12 @@ class CameraOutput:
         return self._publishers[OVERLAY].publish, self._draw(result)
 
     def _draw(self, result: Result) -> Image:
-        overlay_rgb = draw_overlay(result.picture.image_rgb, result.people)
+        device = self._shared.device
+        # Smooth outlines are four times the work, which a CPU needs for the network.
+        smooth = not device.startswith('cpu')
+        overlay_rgb = draw_overlay(
+            result.picture.image_rgb, result.people, smooth=smooth, device=device
+        )
         return messages.rgb_image(result.picture.header, overlay_rgb)
 
     def _build(self, topic: str, result: Result, settings: Settings, interval_s: float) -> Any:

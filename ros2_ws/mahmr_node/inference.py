@@ -7,13 +7,15 @@ import gc
 from pathlib import Path
 import sys
 import threading
-from typing import Any, Protocol
+from typing import Any, Protocol, TYPE_CHECKING
 
 import numpy as np
 
 from mahmr_model.errors import UserError
 from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray, People
-from mahmr_node.parameters import Settings
+
+if TYPE_CHECKING:
+    from mahmr_node.parameters import Settings
 
 
 class PredictorLike(Protocol):
@@ -28,6 +30,10 @@ class PredictorLike(Protocol):
     @property
     def untrained(self) -> bool:
         """Whether the weights are random."""
+
+    @property
+    def device(self) -> object:
+        """Where the network is: a torch.device, or its name."""
 
     @property
     def faces(self) -> IntArray:
@@ -46,7 +52,7 @@ class PredictorLike(Protocol):
         """Return people whose pose, shape or place was changed with joints and meshes of it."""
 
 
-LoadPredictor = Callable[[Settings], PredictorLike]
+LoadPredictor = Callable[['Settings'], PredictorLike]
 
 
 def load_predictor(settings: Settings) -> PredictorLike:

@@ -163,7 +163,7 @@ class MahmrNode(LifecycleNode):
         )
         self._inference = Inference(predictor)
         reduce_mesh = MeshReducer(predictor.rest_vertices_m, predictor.faces)
-        shared = Shared(reduce_mesh, self._transforms, self._bodies)
+        shared = Shared(reduce_mesh, self._transforms, self._bodies, str(predictor.device))
         for name in settings.cameras:
             self._outputs[name] = CameraOutput(self, name, settings.output_reliability, shared)
 

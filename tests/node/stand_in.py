@@ -115,6 +115,7 @@ class StandIn:
         self.confidence_threshold = settings.confidence_threshold
         self.weights_name = 'stand-in'
         self.untrained = True
+        self.device = 'cpu'
         rest_vertices_m, self.faces = mesh()
         self.rest_vertices_m = rest_vertices_m.astype(np.float32)
         self._delay_s = float(os.environ.get(DELAY_S, '0'))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 from ros_tools import Rig
+from sensor_msgs.msg import Image
 from soak import ALLOWED_AGE_S, NETWORK_S, soak
 import stand_in
 
@@ -52,6 +53,27 @@ def test_two_cameras_one_stalled(rig: Rig) -> None:
     assert 'batch 2' in log.read_text()
     for people in (1, 2, 3):
         assert len(rig.exchange(left, results['left'], people=people).humans) == people
+
+
+def test_fast_camera_leaves_room(rig: Rig) -> None:
+    """Beside a camera that floods a slow network every picture of a calm one is answered."""
+    rig.start_node(parameters={'cameras': '[left, right]'}, env={stand_in.DELAY_S: '0.1'})
+    flood, calm = rig.camera('left'), rig.camera('right')
+    results = {name: rig.humans(name) for name in ('left', 'right')}
+    rig.exchange(flood, results['left'])
+    rig.exchange(calm, results['right'])
+    for people in (1, 2, 3, 4):
+        sent = calm.send(people=people)
+        before = len(results['left'])
+
+        def answered(sent: Image = sent) -> bool:
+            flood.send()
+            rig.spin(0.01)
+            return results['right'][-1].header == sent.header
+
+        rig.wait(answered, 'the calm camera')
+        assert len(results['right'][-1].humans) == people
+        assert len(results['left']) - before <= 4, 'the calm camera was passed over'
 
 
 def test_fault_of_one_camera_spares_the_other(rig: Rig) -> None:

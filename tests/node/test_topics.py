@@ -171,6 +171,23 @@ def test_quality_of_service_changes(rig: Rig) -> None:
         rig.node.destroy_publisher(camera.images)
 
 
+def test_overridden(rig: Rig) -> None:
+    """Quality of service as the parameters say, and results under a name of the user's."""
+    rig.start_node(
+        parameters={'image_reliability': 'best_effort', 'output_reliability': 'best_effort'},
+        remap={'~/camera/humans': '/people'},
+    )
+    camera = rig.camera(qos=RELIABLE)
+    results = rig.collect(HumanArray, '/people', BEST_EFFORT)
+    assert len(rig.exchange(camera, results, people=2).humans) == 2
+    wanted = BEST_EFFORT.reliability
+    there = rig.node.get_subscriptions_info_by_topic('/camera/image_raw')
+    assert [s.qos_profile.reliability for s in there] == [wanted]
+    for topic in ('/people', '/mahmr/camera/markers'):
+        offered = rig.node.get_publishers_info_by_topic(topic)
+        assert [p.qos_profile.reliability for p in offered] == [wanted]
+
+
 def test_raw_720p_gets_through(rig: Rig) -> None:
     """Raw 720p pictures (2.76 MB) of a reliable camera all arrive with default settings."""
     rig.start_node()
@@ -206,6 +223,12 @@ def test_encodings_and_faults(rig: Rig) -> None:
     unknown = Image(width=4, height=4, encoding='32FC1', step=16)
     camera.images.publish(unknown)
     wait_for_error('"32FC1"')
+    said = process.output.count('"32FC1"')
+    for _ in range(20):
+        camera.images.publish(unknown)
+        rig.spin(0.05)
+    assert said == 1
+    assert process.output.count('"32FC1"') <= 2, 'a line in the log for each bad picture'
     camera.images.publish(Image(encoding='rgb8'))
     wait_for_error('no pixels (0x0)')
     camera.images.publish(Image(width=4, height=4, encoding='rgb8', step=12))

@@ -111,6 +111,17 @@ def test_the_overlay_leaves_the_rest_of_the_picture_alone() -> None:
     assert (draw_overlay(image, people) != drawn).any(), 'labels'
 
 
+def test_outlines_without_smoothing() -> None:
+    """Each pixel shows a body or the picture and no mixture; with smoothing outlines are mixed."""
+    people, image = people_at([(0, 0, 4)]), np.full((240, 320, 3), 255, np.uint8)
+    colours = np.array([colour_of(1)], np.uint8)
+    rendering = render_meshes(people.vertices_camera_m, people.faces, CAMERA, colours)
+    expected = np.where(rendering.person[..., None] >= 0, rendering.colour, image)
+    steps = draw_overlay(image, people, opacity=1, labels=False, smooth=False)
+    assert np.array_equal(steps, expected)
+    assert (draw_overlay(image, people, opacity=1, labels=False) != expected).any()
+
+
 def test_joints_land_on_their_mesh() -> None:
     people = people_at([(0, 0, 4), (-1.2, 0.2, 6), (1.5, 0.1, 5)])
     drawn = draw_overlay(np.zeros((240, 320, 3), np.uint8), people, labels=False)
