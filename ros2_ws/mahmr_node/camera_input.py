@@ -93,7 +93,7 @@ class CameraInput:
         header.frame_id = self._frame_id(header.frame_id)
         return Picture(self._undistort(image_rgb, lens), header, lens, frame.arrival_s)
 
-    def keep_info(self, info: CameraInfo) -> None:
+    def keep_info(self, info: CameraInfo, number: int | None = None) -> None:
         """Use this calibration from the next picture on."""
         self._info = info
 

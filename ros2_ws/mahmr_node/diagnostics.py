@@ -81,6 +81,7 @@ class CameraStatistics:
             'rate (Hz)': f'{rate_hz:.1f}',
             'frames received': str(self.slot.received),
             'frames dropped': str(self.slot.dropped),
+            'frames lost on the way': str(self.slot.lost),
             'frames failed': str(self.failed),
             'results': str(self.published),
             'people': str(self.people),

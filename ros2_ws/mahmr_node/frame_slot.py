@@ -23,12 +23,22 @@ class FrameSlot:
         """Use `arrived`, which cameras share, to wake whoever waits for frames."""
         self._arrived = arrived
         self._frame: Frame | None = None
+        self._number: int | None = None
         self.received = 0
         self.dropped = 0
+        self.lost = 0
+        """Sent, but never here: lost on the way, or passed over while the process was busy."""
 
-    def put(self, message: Any) -> None:
-        """Keep this message; one that still waits is dropped and counted."""
+    def put(self, message: Any, number: int | None = None) -> None:
+        """
+        Keep this message; one that still waits is dropped and counted.
+
+        `number` counts the messages of one publisher: those missing are lost ones.
+        """
         with self._arrived:
+            if number is not None and self._number is not None:
+                self.lost += max(number - self._number - 1, 0)
+            self._number = number
             self.received += 1
             if self._frame is not None:
                 self.dropped += 1

@@ -7,6 +7,10 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+
+# Whether this rclpy tells a message's number; Humble's does not.
+NUMBERED = hasattr(Subscription, 'CallbackType')
 
 
 class MatchingSubscription:
@@ -23,10 +27,15 @@ class MatchingSubscription:
         node: Node,
         message_type: type,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[[Any, int | None], None],
         reliability: str = 'auto',
     ) -> None:
-        """`reliability` is auto, reliable or best_effort."""
+        """
+        Subscribe; `reliability` is auto, reliable or best_effort.
+
+        `callback` gets each message, and its number among those of its publisher where that is
+        the only one and the middleware tells.
+        """
         self._node = node
         self._type = message_type
         self._callback = callback
@@ -50,13 +59,20 @@ class MatchingSubscription:
         self._node.destroy_subscription(self._subscription)
 
     def _subscribe(self) -> Any:
-        return self._node.create_subscription(
-            self._type, self.topic, self._callback, self._profile
-        )
+        receive: Any = self._receive_numbered if NUMBERED else self._receive
+        return self._node.create_subscription(self._type, self.topic, receive, self._profile)
+
+    def _receive(self, message: Any) -> None:
+        self._callback(message, None)
+
+    def _receive_numbered(self, message: Any, info: dict[str, Any]) -> None:
+        number = info.get('publication_sequence_number')
+        self._callback(message, number if self._publishers == 1 else None)
 
     def _wanted(self) -> QoSProfile:
         """One that every publisher there is matches; reliable and volatile where there is none."""
         offered = [p.qos_profile for p in self._node.get_publishers_info_by_topic(self.topic)]
+        self._publishers = len(offered)
         best_effort = any(q.reliability == ReliabilityPolicy.BEST_EFFORT for q in offered)
         if self._reliability != 'auto':
             best_effort = self._reliability == 'best_effort'

@@ -38,6 +38,7 @@ class Report:
     sent: int = 0
     received: int = 0
     dropped: int = 0
+    lost: int = 0
     published: int = 0
     results: int = 0
     """Those that have arrived."""
@@ -88,6 +89,7 @@ def soak(rig: Rig, seconds: float, size: tuple[int, int], samples: int = 20) -> 
     rig.wait(lambda: len(diagnostics) >= before + 3, 'the counts after the last picture')
     counts = values(diagnostics, 'camera')
     report.received, report.dropped = int(counts['frames received']), int(counts['frames dropped'])
+    report.lost = int(counts['frames lost on the way'])
     report.published = int(counts['results'])
     return report
 
