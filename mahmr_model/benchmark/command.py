@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -47,7 +46,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument('--threads', type=int, help='threads of torch on a CPU')
     command.add_argument('--out', type=Path, help='a file for all numbers, .json')
     command.add_argument(
-        '--profile', type=Path, help='a folder for tables of the kernels of each way'
+        '--profile', type=Path, help='a file for tables of the kernels of each way'
     )
     command.add_argument(
         '--kernels', action='store_true', help="the encoder's kernels one by one (CUDA)"
@@ -71,10 +70,11 @@ def run_benchmark(options: argparse.Namespace) -> int:
     machine = measure_machine(device, precisions)
     bench = Bench(random_model(config), device, picture_hw, options.runs)
     results: list[Result] = []
+    profiles: list[str] = []
     for case in cases:
         for way in ways:
             print(f'# {way.name}: {case.tokens} tokens, batch {case.batch}', flush=True)  # noqa: T201
-            results.append(bench.measure(way, case, _profile(options.profile, way, case)))
+            results.append(bench.measure(way, case, profiles.append if options.profile else None))
     report = Report(
         options.size, picture_hw, str(device), options.runs, machine, results, bench.rendering()
     )
@@ -85,19 +85,10 @@ def run_benchmark(options: argparse.Namespace) -> int:
             print(kernel_table(config, rows, torch.float16))  # noqa: T201
     if options.out:
         report.save(options.out)
+    if options.profile:
+        with written_beside(options.profile) as temporary:
+            temporary.write_text('\n\n'.join(profiles), encoding='utf-8')
     return 0
-
-
-def _profile(folder: Path | None, way: Way, case: Case) -> Callable[[str], None] | None:
-    if folder is None:
-        return None
-
-    def save(table: str) -> None:
-        name = f'{way.name}_{case.tokens}_{case.batch}.txt'.replace(' ', '_')
-        with written_beside(folder / name) as temporary:
-            temporary.write_text(table, encoding='utf-8')
-
-    return save
 
 
 def _usual_ways(device: torch.device) -> list[Way]:

@@ -81,6 +81,8 @@ class Result:
     vertices_mm: tuple[float, float] | None
     """Mean and largest distance to the reference's vertices; None for itself."""
     joints_mm: tuple[float, float] | None
+    distance_m: float
+    """The mean of people's distances, for comparison with those errors."""
 
 
 class Bench:
@@ -130,7 +132,8 @@ class Bench:
                 totals.append((time.perf_counter() - start) * 1e3)
                 clock.stop()
             if profile is not None:
-                profile(_profiled(lambda: self._call(predictor, case), self.device))
+                table = _profiled(lambda: self._call(predictor, case), self.device)
+                profile(f'{way.name}, {tokens} tokens, batch {case.batch}\n{table}')
             backend = predictor.running_backend
         same = way == REFERENCE
         return Result(
@@ -145,6 +148,7 @@ class Bench:
             backend.graphs if isinstance(backend, FastBackend) else 0,
             None if same else distances_mm(people, reference, 'vertices_camera_m'),
             None if same else distances_mm(people, reference, 'joints_camera_m'),
+            float(np.mean([one.root_m[:, 2].mean() for one in reference])),
         )
 
     def rendering(self) -> dict[int, Spread]:

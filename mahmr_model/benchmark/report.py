@@ -53,8 +53,8 @@ class Report:
             f'copy {machine.copy_gb_per_s:.0f} GB/s read and written',
             '',
             '| tokens | people | batch | way | ms | spread | of plain | TFLOP/s | of ceiling | '
-            'vertices mean, max mm | joints max mm | first call s | graphs | MiB |',
-            '|' + '---:|' * 3 + '---|' + '---:|' * 10,
+            'vertices mean, max mm | joints max mm | away m | first call s | graphs | MiB |',
+            '|' + '---:|' * 3 + '---|' + '---:|' * 11,
         ]
         lines += [self._total_row(result) for result in self.results]
         lines += ['', *self._stage_table(), '']
@@ -86,7 +86,8 @@ class Report:
             f'| {total.median:.2f} | {total.low:.2f}–{total.high:.2f} '
             f'| {plain / total.median:.2f}× | {rate:.2f} | {share} '
             f'| {_millimetres(result.vertices_mm)} | {_largest(result.joints_mm)} '
-            f'| {result.first_s:.1f} | {result.graphs} | {result.memory_mib:.0f} |'
+            f'| {result.distance_m:.1f} | {result.first_s:.1f} | {result.graphs} '
+            f'| {result.memory_mib:.0f} |'
         )
 
     def _stage_table(self) -> list[str]:

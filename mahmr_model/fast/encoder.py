@@ -212,9 +212,9 @@ def resized(pictures: Tensor, layout: Layout) -> Tensor:
 
 def _sequences(ends: Tensor, rows: int) -> Sequences:
     """Return the sequences that end there, and one more of the rows after them."""
-    zero_and_ends = functional.pad(ends, (1, 1))
-    zero_and_ends[-1] = rows
-    return Sequences(zero_and_ends.int(), rows)
+    starts = functional.pad(ends.int(), (1, 1))
+    starts[-1:].fill_(rows)  # not starts[-1] = rows, which would copy from the host
+    return Sequences(starts, rows)
 
 
 def _locate(ends: Tensor, rows: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import cache
 import logging
 from typing import TypeVar
 
@@ -13,6 +14,13 @@ logger = logging.getLogger(__name__)
 T = TypeVar('T')
 _WARM_UP_CALLS = 2
 """Before its capture a stage runs as often, so that libraries choose kernels and get memory."""
+
+
+@cache
+def _warn_once(reason: str) -> None:
+    logger.warning(
+        'CUDA graphs do not work here (%s): going on without them, more slowly.', reason
+    )
 
 
 class Stages:
@@ -41,10 +49,7 @@ class Stages:
             try:
                 self._captured[key] = self._capture(stage)
             except RuntimeError as error:
-                logger.warning(
-                    'CUDA graphs do not work here (%s): going on without them, more slowly.',
-                    str(error).strip().splitlines()[0],
-                )
+                _warn_once(str(error).strip().splitlines()[0])
                 self.graphs = False
                 torch.cuda.synchronize()
                 return stage()
