@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from training.batch_truth import BatchTruth, packed
+from training.denoising import DenoisingQueries
 from training.losses.losses import confs, fov, map_losses, matched_losses, PeopleCounts
 from training.matcher import PendingMatch
 from training.people import LayerMatch, Match, pair
 from training.shares import Shares
 from training.target import Target
-from training.token_people import token_losses
 from training.train_model import TrainingOutput
 
 Losses = dict[str, Tensor]
@@ -61,41 +62,57 @@ class Criterion:
             losses |= map_losses(output.scale_logits, truth)
         if output.fov_rad is not None:
             losses['fov'] = fov(output.fov_rad, truth)
-        if output.token_people is not None:
-            losses |= token_losses(output.token_people, truth, self.input_size)
         if output.queries is not None:
-            losses |= self._denoising_losses(output, truth)
+            losses |= self._denoising_confidence(output, output.queries, truth)
         matched = pending.match()
-        losses |= self._learnt_losses(output, truth, matched)
+        losses |= self._losses_of_people(output, truth, matched)
         if shares is not None:
             losses = {name: value * shares.of(name) for name, value in losses.items()}
         return losses, matched.layer(output.layers - 1)
 
     @torch.no_grad()
     def _pending_match(self, output: TrainingOutput, truth: BatchTruth) -> PendingMatch:
-        people = output.posed(output.learnt_rows)
+        count = output.learnt_rows.shape[1]
         shape = (output.layers, len(truth.people), -1)
-        return PendingMatch(people.each(lambda v: v.unflatten(0, shape)), truth, self.input_size)
+        return PendingMatch(
+            output.rows.confidence_logits[:, :count].float().unflatten(1, shape[1:]),
+            output.rows.boxes_cxcywh_norm[:, :count].float().unflatten(1, shape[1:]),
+            output.pixels(output.learnt_rows).unflatten(0, shape),
+            truth,
+            self.input_size,
+        )
 
-    def _learnt_losses(self, output: TrainingOutput, truth: BatchTruth, match: Match) -> Losses:
+    def _denoising_confidence(
+        self, output: TrainingOutput, queries: DenoisingQueries, truth: BatchTruth
+    ) -> Losses:
+        assert output.denoising_logits is not None
+        all_count = replace(truth, detect_all_people=(True,) * len(truth.people))
+        match = queries.match.in_layers(output.layers)
+        values = confs(output.denoising_logits, all_count, match) / queries.groups
+        return _by_layer({'confs': values}, '_dn')
+
+    def _losses_of_people(self, output: TrainingOutput, truth: BatchTruth, match: Match) -> Losses:
+        """Return the losses of matched queries, and of denoising ones that are somebody."""
         rows = output.learnt_rows.shape[1]
         queries = rows // len(truth.people)
         logits = output.rows.confidence_logits[:, :rows].float().unflatten(1, (-1, queries))
+        matched = match.picture * queries + match.query
+        # Both are posed in one go, and taken apart again.
+        people = output.posed(np.concatenate([matched, output.denoising_rows], axis=1))
+        by_layer = people.each(lambda v: v.unflatten(0, (output.layers, -1)))
+        count = matched.shape[1]
+        learnt = by_layer.each(lambda v: v[:, :count].flatten(0, 1))
+        counts, size = _counts(truth), self.input_size
         values = {'confs': confs(logits, truth, match)}
-        pairs = pair(output.posed(match.picture * queries + match.query), truth, match)
-        values |= matched_losses(pairs, self.names, _counts(truth), self.input_size)
-        return _by_layer(values, '')
-
-    def _denoising_losses(self, output: TrainingOutput, truth: BatchTruth) -> Losses:
-        assert output.queries is not None
-        assert output.denoising_logits is not None
-        groups = output.queries.groups
-        match = output.queries.match.in_layers(output.layers)
-        all_count = replace(truth, detect_all_people=(True,) * len(truth.people))
-        values = {'confs': confs(output.denoising_logits, all_count, match) / groups}
-        pairs = pair(output.posed(output.denoising_rows), truth, match)
-        values |= matched_losses(pairs, self.names, _counts(truth), self.input_size, groups)
-        return _by_layer(values, '_dn')
+        values |= matched_losses(pair(learnt, truth, match), self.names, counts, size)
+        losses = _by_layer(values, '')
+        if output.queries is not None:
+            denoised = by_layer.each(lambda v: v[:, count:].flatten(0, 1))
+            pairs = pair(denoised, truth, output.queries.match.in_layers(output.layers))
+            groups = output.queries.groups
+            values = matched_losses(pairs, self.names, counts, size, groups)
+            losses |= _by_layer(values, '_dn')
+        return losses
 
 
 def _by_layer(values: Mapping[str, Tensor], suffix: str) -> Losses:

@@ -12,7 +12,7 @@ from mahmr_model.transfer import on_device
 from training.batch_truth import BatchTruth
 from training.data.annotation import Floats
 from training.losses.boxes import corners, generalised_iou
-from training.people import Match, QueryPeople
+from training.people import Match
 
 CONFIDENCE_COST, BOX_COST, GIOU_COST, JOINTS_COST = 1.0, 1.0, 1.0, 20.0
 NOT_FINITE_COST = 1e9
@@ -28,7 +28,14 @@ class PendingMatch:
     """
 
     @torch.no_grad()
-    def __init__(self, people: QueryPeople, truth: BatchTruth, input_size: int) -> None:
+    def __init__(
+        self,
+        confidence_logits: Tensor,
+        boxes_cxcywh_norm: Tensor,
+        joints_px: Tensor,
+        truth: BatchTruth,
+        input_size: int,
+    ) -> None:
         """
         Compute the costs of taking queries (L, B, Q, ...) of L layers for people of B pictures.
 
@@ -36,7 +43,8 @@ class PendingMatch:
         other, the losses are not finite either, and the loop stops with their names.
         """
         self._truth = truth
-        costs = _costs(people, truth, input_size).nan_to_num(*[NOT_FINITE_COST] * 3)
+        costs = _costs(confidence_logits, boxes_cxcywh_norm, joints_px, truth, input_size)
+        costs = costs.nan_to_num(*[NOT_FINITE_COST] * 3)
         self._arrived: torch.cuda.Event | None = None
         if costs.device.type == 'cuda':
             self._costs = torch.empty(costs.shape, dtype=costs.dtype, pin_memory=True)
@@ -66,19 +74,25 @@ class PendingMatch:
         return Match(np.repeat(np.arange(len(taken)), taken), query, person)
 
 
-def _costs(people: QueryPeople, truth: BatchTruth, input_size: int) -> Tensor:
+def _costs(
+    confidence_logits: Tensor,
+    boxes_cxcywh_norm: Tensor,
+    joints_px: Tensor,
+    truth: BatchTruth,
+    input_size: int,
+) -> Tensor:
     """Return the costs (L, P, Q) of taking each query of a person's picture for that person."""
     picture = on_device(truth.picture, truth.device)
 
     def beside(value: Tensor) -> Tensor:
         return value.index_select(1, picture)
 
-    p = people.confidence_logits.sigmoid()
+    p = confidence_logits.sigmoid()
     confidence = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
-    boxes, true_boxes = beside(people.boxes_cxcywh_norm), truth.boxes_cxcywh_norm[:, None]
+    boxes, true_boxes = beside(boxes_cxcywh_norm), truth.boxes_cxcywh_norm[:, None]
     box = (boxes - true_boxes).abs().sum(-1)
     giou = generalised_iou(corners(boxes), corners(true_boxes))
-    ours = beside(people.joints_px[..., :MATCHED_JOINTS, :])
+    ours = beside(joints_px[..., :MATCHED_JOINTS, :])
     mask = truth.joints_mask[:, None, :MATCHED_JOINTS]
     difference = (ours - truth.joints_px[:, None, :MATCHED_JOINTS]).abs() / input_size * mask
     joints = difference.sum((-2, -1)) / mask.sum((-2, -1)).clamp(min=1)

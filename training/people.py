@@ -46,28 +46,43 @@ class QueryPeople:
 
 
 def query_people(
-    prediction: LayerPrediction, body: nn.Module, lens: Lens, input_size: int
+    prediction: LayerPrediction, lens: Lens, body: nn.Module, input_size: int
 ) -> QueryPeople:
     """
     Pose queries (N, ...) of which each has a lens of its own (N, ...).
 
-    `body` is a `BodyLayer`, or one of joints alone (`joints_only`).
+    `body` gives `joints`, as a `BodyLayer` does.
     """
-    rotations = rotation_from_6d(prediction.pose_6d.float().unflatten(-1, (24, 6)))
-    betas = prediction.betas.float()
-    translation = translation_m(prediction.camera_abc.float()[:, None], lens, input_size)[:, 0]
-    joints = body(rotations, betas).joints + translation[:, None]
+    rotations, translation, joints, pixels = _placed(prediction, lens, body, input_size)
     depth = translation[:, 2]
     return QueryPeople(
         prediction.confidence_logits.float(),
         prediction.boxes_cxcywh_norm.float(),
         axis_angle_from_rotation(rotations).flatten(1),
-        betas,
+        prediction.betas.float(),
         translation,
         joints,
-        project(joints, lens.focal_xy_px, lens.centre_xy_px),
+        pixels,
         torch.stack([depth, depth / lens.focal_xy_px[:, 0]], dim=-1),
     )
+
+
+def query_pixels(
+    prediction: LayerPrediction, lens: Lens, body: nn.Module, input_size: int
+) -> Tensor:
+    """Return `joints_px` of `query_people` alone."""
+    return _placed(prediction, lens, body, input_size)[3]
+
+
+def _placed(
+    prediction: LayerPrediction, lens: Lens, body: nn.Module, input_size: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return rotations, translations, joints in metres and in pixels."""
+    rotations = rotation_from_6d(prediction.pose_6d.float().unflatten(-1, (24, 6)))
+    translation = translation_m(prediction.camera_abc.float()[:, None], lens, input_size)[:, 0]
+    joints = body(rotations, prediction.betas.float()).joints + translation[:, None]
+    pixels = project(joints, lens.focal_xy_px, lens.centre_xy_px)
+    return rotations, translation, joints, pixels
 
 
 def lenses_of(lens: Lens, picture: Tensor) -> Lens:

@@ -24,7 +24,8 @@ from training.denoising import (
     DenoisingDraw,
     DenoisingQueries,
 )
-from training.people import lenses_of, query_people, QueryPeople
+from training.joint_body import JointBody
+from training.people import lenses_of, query_people, query_pixels, QueryPeople
 from training.target import Target
 from training.token_people import TokenHead, TokenPeople
 
@@ -87,6 +88,14 @@ class TrainingOutput:
 
     def posed(self, rows: Ints) -> QueryPeople:
         """Pose chosen rows (L, M) of each layer in one go: (L·M, ...), layer after layer."""
+        return query_people(*self._chosen(rows), self.body, self.input_size)
+
+    def pixels(self, rows: Ints) -> Tensor:
+        """Return the joints of chosen rows (L, M) in the picture: (L·M, 45, 2)."""
+        return query_pixels(*self._chosen(rows), self.body, self.input_size)
+
+    def _chosen(self, rows: Ints) -> tuple[LayerPrediction, Lens]:
+        """Return chosen rows (L, M) of each layer as (L·M, ...), and the lens of each."""
         first = np.arange(self.layers)[:, None] * len(self.picture)
         flat, picture = on_device(
             np.stack([(rows + first).ravel(), self.picture[rows].ravel()]), self.device
@@ -94,7 +103,7 @@ class TrainingOutput:
         chosen = LayerPrediction(
             *(value.flatten(0, 1).index_select(0, flat) for value in vars(self.rows).values())
         )
-        return query_people(chosen, self.body, lenses_of(self.lens, picture), self.input_size)
+        return chosen, lenses_of(self.lens, picture)
 
     @property
     def device(self) -> torch.device:
@@ -116,7 +125,7 @@ class TrainingModel(nn.Module):
         super().__init__()
         sizes = network.config
         self.network = network
-        self.body = body.joints_only()
+        self.body = JointBody(body) if isinstance(body, BodyLayer) else body
         self.denoising = denoising
         if denoising is not None:
             self.dn_enc = nn.Linear(
