@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -146,16 +147,25 @@ def test_the_command_makes_a_library(
     monkeypatch.setattr(build, 'RECIPE', {'stand': (5, (stand,)), 'walk': (4, (walk,))})
     folder = motions(tmp_path, [frame().tolist()] * 4)
     out = tmp_path / 'library.npz'
-    monkeypatch.setattr(
-        'sys.argv', ['poses', '--motions', str(folder), '--out', str(out), '--seed', '3']
-    )
-    assert command.main() == 0
+    sheet = tmp_path / 'sheet.jpg'
+    todo = ['--motions', folder, '--out', out, '--seed', '3', '--sheet', sheet, '--columns', '2']
+    assert command.main([str(part) for part in todo]) == 0
     assert 'stand: 5' in capsys.readouterr().out
+    assert cv2.imread(str(sheet)).shape[1] == 300
     with np.load(out, allow_pickle=False) as file:
         names = [str(n) for n in file['category_names']]
         assert set(names) == {'stand', 'walk', *(c for c, _ in MOTIONS.values())}
         assert np.isfinite(file['rotvecs']).all()
         assert (file['category'] == names.index('stand')).sum() == 5
+
+
+def test_what_is_no_library_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([]) == 2
+    assert 'Say what to do' in capsys.readouterr().err
+    out = tmp_path / 'library.npz'
+    out.write_bytes(b'none')
+    assert command.main(['--out', str(out), '--sheet', str(tmp_path / 'a.jpg')]) == 2
+    assert 'should hold a library of poses' in capsys.readouterr().err
 
 
 def test_motions_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mahmr_model.errors import UserError
 from training.data.annotation import Floats, Ints
 from training.synthetic.scenes.poses.limits import joint_bounds
 
@@ -31,12 +32,24 @@ class PoseLibrary:
 @lru_cache(maxsize=1)
 def pose_library() -> PoseLibrary:
     """Return the library that the project ships."""
-    with np.load(POSE_LIBRARY, allow_pickle=False) as file:
-        category, names = file['category'], file['category_names']
-        rows = {str(n): np.flatnonzero(category == i) for i, n in enumerate(names)}
-        return PoseLibrary(
-            file['rotvecs'].astype(np.float64),
-            file['lifts_m'].astype(np.float64),
-            rows,
-            joint_bounds(),
-        )
+    return read_library(POSE_LIBRARY)
+
+
+def read_library(path: Path) -> PoseLibrary:
+    """Read a library that `python -m training.synthetic.scenes.poses` made."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            category, names = file['category'], file['category_names']
+            rows = {str(n): np.flatnonzero(category == i) for i, n in enumerate(names)}
+            return PoseLibrary(
+                file['rotvecs'].astype(np.float64),
+                file['lifts_m'].astype(np.float64),
+                rows,
+                joint_bounds(),
+            )
+    except Exception as error:  # a damaged archive can raise nearly anything
+        raise UserError(
+            f'{path} should hold a library of poses, but cannot be read '
+            f'({type(error).__name__}: {error}); get it again, or make it by '
+            '`python -m training.synthetic.scenes.poses`.'
+        ) from error

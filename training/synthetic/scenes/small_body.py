@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.joints import SMPL_PARENTS
@@ -57,7 +58,10 @@ class SmallBody:
         shaped = self.template + (betas @ flat.T).reshape(count, -1, 3)
         rest, points = shaped[:, :JOINTS], shaped[:, JOINTS:]
         feature = (rotations[:, 1:] - np.eye(3)).reshape(count, -1)
-        points = points + (feature @ self.pose_axes).reshape(count, -1, 3)
+        # By torch, because a loader's worker keeps it to one thread: numpy would start as many
+        # as there are cores for this product, and wait for them longer than they work.
+        corrected = torch.from_numpy(feature) @ torch.from_numpy(self.pose_axes)
+        points = points + corrected.numpy().reshape(count, -1, 3)
         turns, joints = chain(rotations, rest)
         # x' = Σ w (R x + (j' − R j)), the rotations and the shifts blended together.
         shifts = joints - np.einsum('pjab,pjb->pja', turns, rest)

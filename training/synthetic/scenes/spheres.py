@@ -42,11 +42,10 @@ def touching(candidates_m: Floats, others_m: Floats) -> Bools:
     if len(others_m) == 0:
         return np.zeros(len(candidates_m), bool)
     flat = others_m.reshape(-1, 3)
-    squares = (
-        (candidates_m**2).sum(-1)[..., None]
-        + (flat**2).sum(-1)
-        - 2 * (candidates_m.reshape(-1, 3) @ flat.T).reshape(*candidates_m.shape[:2], -1)
-    )
+    # A product each, all too small for threads, which would wait longer than they work.
+    squares = candidates_m @ np.ascontiguousarray(-2 * flat.T)
+    squares += (candidates_m**2).sum(-1)[..., None]
+    squares += (flat**2).sum(-1)
     reach = RADII_M[:, None] + np.tile(RADII_M, len(others_m))
     hit: Bools = (squares < reach**2).any((1, 2))
     return hit
@@ -62,7 +61,7 @@ def hidden_by_people(joints_m: Floats, centres_m: Floats) -> Bools:
     distance = np.linalg.norm(joints_m, axis=-1)
     rays = joints_m / np.maximum(distance, 1e-6)[..., None]
     flat = centres_m.reshape(-1, 3)
-    along = (rays.reshape(-1, 3) @ flat.T).reshape(people, count, people, -1)
+    along = (rays @ np.ascontiguousarray(flat.T)).reshape(people, count, people, -1)
     squares = (flat**2).sum(-1).reshape(people, -1) - along**2
     covers = squares < (RADII_M * _COVER) ** 2
     covers &= (along > 0) & (along < distance[..., None, None] - _BEHIND_M)

@@ -1,4 +1,9 @@
-"""Makes the library of poses: python -m training.synthetic.scenes.poses --motions FOLDER."""
+"""
+Makes the library of poses, and sheets of it to look at.
+
+    python -m training.synthetic.scenes.poses --motions FOLDER     makes it anew
+    python -m training.synthetic.scenes.poses --sheet poses.jpg    draws what there is
+"""
 
 from __future__ import annotations
 
@@ -10,25 +15,41 @@ import numpy as np
 
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
-from training.synthetic.scenes.pose_library import POSE_LIBRARY
+from training.synthetic.scenes.pose_library import POSE_LIBRARY, read_library
 from training.synthetic.scenes.poses.build import make_poses
+from training.synthetic.scenes.poses.pictures import write_sheet
 
 
-def main() -> int:
-    """Make the library and write it."""
-    parser = argparse.ArgumentParser(
-        prog='python -m training.synthetic.scenes.poses', description=__doc__
-    )
-    parser.add_argument('--motions', type=Path, required=True, help='pybullet_data/data/motions')
-    parser.add_argument('--out', type=Path, default=POSE_LIBRARY)
-    parser.add_argument('--seed', type=int, default=0)
-    options = parser.parse_args()
+def main(arguments: list[str] | None = None) -> int:
+    """Make the library, draw it, or both; return 0, or 2 after a UserError."""
+    options = _parser().parse_args(arguments)
     try:
-        _make(options.motions, options.out, options.seed)
+        if options.motions is None and options.sheet is None:
+            raise UserError(
+                'Say what to do: --motions FOLDER makes poses, --sheet FILE draws them.'
+            )
+        if options.motions is not None:
+            _make(options.motions, options.out, options.seed)
+        if options.sheet is not None:
+            write_sheet(options.sheet, read_library(options.out), options.columns)
     except UserError as error:
         sys.stderr.write(f'{error}\n')
         return 2
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='python -m training.synthetic.scenes.poses',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--motions', type=Path, help="pybullet's pybullet_data/data/motions")
+    parser.add_argument('--out', type=Path, default=POSE_LIBRARY, help='the library, an npz')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--sheet', type=Path, help='a .jpg with some poses of every kind')
+    parser.add_argument('--columns', type=int, default=10, help='poses of a kind on the sheet')
+    return parser
 
 
 def _make(motions: Path, out: Path, seed: int) -> None:

@@ -19,6 +19,7 @@ from training.data.annotation import Floats, Ints
 from training.synthetic.scenes.pose_library import PoseLibrary
 
 _CELL_PX, _PX_PER_M = 150, 66.0
+_ROW_PX = 130
 _SKIN = np.array([[205, 175, 150]], np.uint8)
 # Body space (y up, facing +z) as a camera sees it from in front, 35° to the left, 15° above.
 _VIEW = np.diag([1.0, -1, -1]) @ Rotation.from_euler('XY', [15, -35], degrees=True).as_matrix()
@@ -30,7 +31,9 @@ def write_sheet(file: Path, library: PoseLibrary, columns: int, seed: int = 0) -
     rows = []
     for name, numbers in library.rows.items():
         picked = generator.choice(numbers, min(columns, len(numbers)), replace=False)
-        row = draw_poses(library.rotvecs[picked])
+        row = np.full((_ROW_PX, _CELL_PX * columns, 3), 255, np.uint8)
+        drawn = draw_poses(library.rotvecs[picked])[-_ROW_PX:]
+        row[:, : drawn.shape[1]] = drawn
         cv2.putText(row, name, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
         rows.append(row)
     sheet = np.ascontiguousarray(np.vstack(rows)[..., ::-1])
