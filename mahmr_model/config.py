@@ -89,7 +89,7 @@ class ModelConfig:
 
     @property
     def pad_multiple(self) -> int:
-        """The sides of a padded picture are multiples of this many pixels."""
+        """Return the number of pixels that the sides of a padded picture are multiples of."""
         return 4 * PATCH if self.adaptive else PATCH
 
     def grid(self, level: int) -> int:

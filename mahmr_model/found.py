@@ -24,7 +24,7 @@ class InputPicture:
 
     @property
     def resized_camera(self) -> Camera | None:
-        """The same lens in pixels of the resized picture."""
+        """Return the same lens in pixels of the resized picture."""
         height, width = self.resized_hw
         return None if self.camera is None else self.camera.resized(width, height)
 

@@ -57,7 +57,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The class or function; what Python 2's protocols 0 and 1 wrap is unwrapped."""
+        """Return the class or function; what Python 2's protocols 0 and 1 wrap is unwrapped."""
         if self.source == '_reconstructor':  # (class, base, state of the base)
             return str(self.arguments[0].source)
         return self.source

@@ -18,7 +18,7 @@ class MLP(nn.Module):
 
     @property
     def last(self) -> nn.Linear:
-        """The layer that gives the output: where a head's initial value is set."""
+        """Return the layer that gives the output: where a head's initial value is set."""
         layer = self.layers[-1]
         assert isinstance(layer, nn.Linear)
         return layer

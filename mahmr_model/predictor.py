@@ -197,14 +197,14 @@ class Predictor:
 
     @property
     def used_precision(self) -> str:
-        """The precision that 'auto' stands for here, or the one that was asked for."""
+        """Return the precision that 'auto' stands for here, or the one that was asked for."""
         if self.precision != 'auto':
             return self.precision
         return 'float16' if self.device.type == 'cuda' else 'float32'
 
     @property
     def running_backend(self) -> EagerBackend | FastBackend:
-        """The way the network is run; made, with the weights as they are then, when first used."""
+        """Return what runs the network; made of the weights as they are at its first use."""
         if self._backend is None:
             fast = self._asked_backend != 'eager' and self.network.config.adaptive
             kind = FastBackend if fast else EagerBackend

@@ -73,17 +73,17 @@ class Camera:
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
-        """The 3×3 matrix in pixels."""
+        """Return the 3×3 matrix in pixels."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
 
     @property
     def horizontal_fov_rad(self) -> float:
-        """The angle over the width in radians, the centre taken in the middle."""
+        """Return the angle over the width in radians, the centre taken in the middle."""
         return 2 * math.atan(self.width / (2 * self.fx))
 
     @property
     def vertical_fov_rad(self) -> float:
-        """The angle over the height in radians, the centre taken in the middle."""
+        """Return the angle over the height in radians, the centre taken in the middle."""
         return 2 * math.atan(self.height / (2 * self.fy))
 
     def resized(self, width: int, height: int) -> Camera:

@@ -19,9 +19,6 @@ import sys
 import types
 from typing import Any
 
-# Before rclpy: no other node is to be seen.
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'OFF'
-
 import rclpy
 from rclpy.parameter import Parameter
 
@@ -121,6 +118,7 @@ def page() -> str:
 @contextmanager
 def active_node() -> Iterator[MahmrNode]:
     """Give the node itself, active with one camera, on the default network."""
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'OFF'  # no other node is to be seen
     rclpy.init()
     node = MahmrNode(
         parameter_overrides=[

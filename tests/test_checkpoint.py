@@ -262,6 +262,8 @@ def test_dinov2_of_another_size_is_refused() -> None:
 
 
 class Hostile:
+    """Runs something when it is unpickled."""
+
     def __init__(self, mark: Path) -> None:
         self.mark = mark
 

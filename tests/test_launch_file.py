@@ -150,7 +150,7 @@ def test_configuration_is_the_default() -> None:
 
 
 def test_view_shows_the_nodes_topics() -> None:
-    """RViz's displays subscribe to topics that the node publishes, and TF is off."""
+    """The displays of RViz subscribe to topics that the node publishes, and TF is off."""
     from mahmr_node.camera_output import TOPICS
 
     view = yaml.safe_load((ROOT / 'rviz' / 'mahmr.rviz').read_text())['Visualization Manager']

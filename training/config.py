@@ -240,12 +240,12 @@ class RunConfig:
 
     @property
     def folder(self) -> Path:
-        """The folder of the run."""
+        """Return the folder of the run."""
         return Path(self.out) if self.out else Path('runs') / self.name
 
     @property
     def matched_losses(self) -> list[str]:
-        """The losses on matched people that have a weight."""
+        """Return the losses on matched people that have a weight."""
         return [name for name in self.losses if name not in OTHER_LOSSES]
 
     def save(self, path: Path) -> None:

@@ -156,6 +156,8 @@ def is_agora_test(source: DataSource) -> bool:
 
 
 class _Annotated:
+    """The annotations of a data set, as a loader draws them."""
+
     def __init__(self, data: PictureDataset) -> None:
         self._data = data
 

@@ -75,7 +75,7 @@ class StepOrder:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch."""
+        """Return how many steps an epoch has."""
         return self.pictures // self._per_step
 
     def batches(self, epoch: int, process: int, first_step: int = 0) -> Iterator[list[Place]]:

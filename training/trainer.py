@@ -140,7 +140,7 @@ class Trainer:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of this run's checkpoints."""
+        """Return the folder of this run's checkpoints."""
         return self._folder / CHECKPOINTS
 
     def resume(self, checkpoint: Path) -> None:

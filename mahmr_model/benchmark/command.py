@@ -73,7 +73,8 @@ def run_benchmark(options: argparse.Namespace) -> int:
     profiles: list[str] = []
     for case in cases:
         for way in ways:
-            print(f'# {way.name}: {case.tokens} tokens, batch {case.batch}', flush=True)  # noqa: T201
+            title = f'# {way.name}: {case.tokens} tokens, batch {case.batch}'
+            print(title, flush=True)  # noqa: T201
             results.append(bench.measure(way, case, profiles.append if options.profile else None))
     report = Report(
         options.size, picture_hw, str(device), options.runs, machine, results, bench.rendering()

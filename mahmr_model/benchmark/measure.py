@@ -45,7 +45,7 @@ class Way:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Return what tables call it."""
         return f'{self.backend} {self.precision}' + (' tf32' if self.tf32 else '')
 
 

@@ -88,7 +88,7 @@ class BodyLayer(nn.Module):
 
     @property
     def shape_count(self) -> int:
-        """The number of shape parameters: 10, or 11 with the child axis."""
+        """Return the number of shape parameters: 10, or 11 with the child axis."""
         return self.shapedirs.shape[2]
 
     def forward(self, rotations: Tensor, betas: Tensor) -> BodyOutput:

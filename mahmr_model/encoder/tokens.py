@@ -29,7 +29,7 @@ class Tokens:
 
 
 def centres(yx: Tensor, cells_per_side: float) -> Tensor:
-    """Return the centres (x, y) in 0…1 of the square S×S of cells (N, 2) given as (y, x)."""
+    """Return where, (x, y) in 0…1 of the square S×S of cells (N, 2) given as (y, x)."""
     return (yx.flip(-1) + 0.5) / cells_per_side
 
 

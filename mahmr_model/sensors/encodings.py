@@ -46,7 +46,7 @@ class ImageMessage(Protocol):
 class CompressedMessage(Protocol):
     """What is read of a sensor_msgs/CompressedImage."""
 
-    format: str
+    format: str  # noqa: A003
     data: Any
 
 

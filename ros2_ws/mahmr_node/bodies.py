@@ -79,7 +79,7 @@ class Bodies:
             self._list_type, '/humans/bodies/tracked', latched
         )
 
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: A003
         """Begin: bodies may come from now on."""
         self._open = True
 

@@ -25,7 +25,7 @@ class PredictorLike(Protocol):
 
     @property
     def weights_name(self) -> str:
-        """What the weights are called, for the log."""
+        """Return what the weights are called, for the log."""
 
     @property
     def untrained(self) -> bool:

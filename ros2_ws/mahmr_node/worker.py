@@ -29,7 +29,7 @@ class CameraLine:
     """Everything that one camera's frames pass through."""
 
     slot: FrameSlot
-    input: CameraInput
+    input: CameraInput  # noqa: A003
     output: CameraOutput
     tracker: Tracker
     smoother: Smoother

@@ -20,7 +20,7 @@ ANGLES = [0.0, 1e-12, 1e-7, 1e-4, 9.9e-4, 1e-3, 2e-3, 0.1, 1.0, 2.5, 3.0, 3.14, 
 
 
 def vectors(angle: float, count: int = 200) -> Tensor:
-    """Give axis-angle vectors (count, 3) of one length, the first along the axes; float64."""
+    """Give axes times angles, (count, 3) float64, of one length, the first along the axes."""
     axes = torch.randn(count, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     axes[:3], axes[3:6] = torch.eye(3), -torch.eye(3)
     return angle * axes / axes.norm(dim=1, keepdim=True)

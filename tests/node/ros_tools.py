@@ -100,7 +100,7 @@ class Process:
 
     @property
     def memory_mib(self) -> float:
-        """What it holds of the machine's memory."""
+        """Return what it holds of the machine's memory."""
         return float(self._status('VmRSS').split()[0]) / 1024
 
     @property
@@ -290,7 +290,9 @@ class Rig:
         answer = self.call(GetState, f'{node}/get_state', GetState.Request())
         return str(answer.current_state.label)
 
-    def set(self, node: str = '/mahmr', **values: Any) -> SetParametersResult:
+    def set(  # noqa: A003
+        self, node: str = '/mahmr', **values: Any
+    ) -> SetParametersResult:
         """Set parameters; return the first result."""
         request = SetParameters.Request()
         request.parameters = [

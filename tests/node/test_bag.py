@@ -130,7 +130,8 @@ def test_markers_in_a_bag_are_those_of_the_node() -> None:
     stamped = header(12 * 10**9 + 34, 'lens')
     written = without_ros.markers(result.people, stamped, 'left', 1.5)
     data = typestore().serialize_cdr(written, 'visualization_msgs/msg/MarkerArray')
-    published = marker_array(markers.markers_of(result, 'left', Settings(), 1.5))  # type: ignore[arg-type]
+    drawn = markers.markers_of(result, 'left', Settings(), 1.5)  # type: ignore[arg-type]
+    published = marker_array(drawn)
     assert deserialize_message(bytes(data), MarkerArray) == deserialize_message(
         published, MarkerArray
     )

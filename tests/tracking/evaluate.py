@@ -9,15 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-import sys
-
-import motmetrics
-import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from clips import Errors, Frame, frames, Scene, SCENES
+import motmetrics
+import numpy as np
 
 from mahmr_model.tracking import Tracker, TrackerConfig
 

@@ -11,16 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 import math
-from pathlib import Path
-import sys
 
+from clips import boxes_of, Errors, standing
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from clips import boxes_of, Errors, standing
 
 from mahmr_model.tracking import Smoother, SmootherConfig
 

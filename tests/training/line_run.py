@@ -15,8 +15,6 @@ from pathlib import Path
 import signal
 import sys
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from accelerate import Accelerator
 import torch
 from torch import nn, Tensor

@@ -81,7 +81,8 @@ class SceneMaker:
         pose, betas, kids = self._people(count)
         rotations = rotation_from_axis_angle(torch.from_numpy(pose).float().view(-1, 24, 3))
         shapes, genders = torch.from_numpy(betas).float(), ('neutral',) * count
-        joints = self._bodies.joints(rotations, shapes, genders).double().numpy()  # type: ignore[arg-type]
+        joints = self._bodies.joints(rotations, shapes, genders)  # type: ignore[arg-type]
+        joints = joints.double().numpy()
         meshes = self._bodies.meshes(rotations, shapes, genders)  # type: ignore[arg-type]
         translation = self._places(count, focal, width, height) - joints[:, 0]
         vertices = meshes.transpose(1, 2).double().numpy() + translation[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import sys
 import pytest
 
 SCRIPT = Path(__file__).with_name('line_run.py')
+ROOT = Path(__file__).resolve().parents[2]
+PATHS = [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
 TWO_PROCESSES = ['-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_addr=127.0.0.1']
 STEPS = 12
 """Of an epoch: 24 points, two at a time."""
@@ -19,6 +22,7 @@ def line_run(folder: Path, *options: object, launcher: tuple[str, ...] = ()) -> 
     """Run the script; returns what it says on standard error, its exit code in front."""
     done = subprocess.run(
         [sys.executable, *launcher, str(SCRIPT), str(folder), *map(str, options)],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), *PATHS])),
         capture_output=True,
         text=True,
         timeout=120,

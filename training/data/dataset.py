@@ -90,7 +90,7 @@ class Batch(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """What to call the samples in messages."""
+        """Return what to call the samples in messages."""
         return [str(source.picture) for source in self.sources]
 
     def pin_memory(self) -> Batch:

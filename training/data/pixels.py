@@ -44,7 +44,7 @@ class PixelMap:
 
     @property
     def input_size(self) -> int:
-        """The longer side, before and after."""
+        """Return the longer side, before and after."""
         return max(self.resized_hw)
 
     @property

@@ -54,7 +54,7 @@ class WorkerBody:
         return self._weights.shape[1]
 
     def joints(self, rotations: Tensor, betas: Tensor) -> Tensor:
-        """Return 45 joints (P, 45, 3) in body space from rotations (P, 24, 3, 3)."""
+        """Return where 45 joints are, (P, 45, 3) in body space, from rotations (P, 24, 3, 3)."""
         return self._joints(rotations, betas).joints
 
     def heights(self, betas: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class WorkerBodies:
         self.shape_count = min(body.shape_count for body in self._bodies.values())
 
     def joints(self, rotations: Tensor, betas: Tensor, genders: Sequence[Gender]) -> Tensor:
-        """Return 45 joints (P, 45, 3) in body space."""
+        """Return where the 45 joints are, (P, 45, 3) in body space."""
         result = rotations.new_empty(len(genders), 45, 3)
         for body, of in self._groups(genders):
             result[of] = body.joints(rotations[of], betas[of])

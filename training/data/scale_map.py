@@ -15,7 +15,7 @@ CELL_PX = 28
 
 
 def edges(faces: Tensor) -> Tensor:
-    """Return the edges (2, E) of triangles (F, 3), each once: their midpoints subdivide a mesh."""
+    """Return each edge of triangles (F, 3) once, as (2, E): their midpoints subdivide a mesh."""
     pairs = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).sort(dim=1).values
     return pairs.unique(dim=0).T.contiguous()
 

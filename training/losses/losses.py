@@ -197,7 +197,7 @@ def matched_losses(
 class PeopleCounts:
     """N: the labelled people of a batch, at least 1."""
 
-    all: int
+    all: int  # noqa: A003
     with_3d: int
 
 

@@ -16,7 +16,7 @@ class Detections:
     false_positives: int
 
     @classmethod
-    def sum(cls, pictures: Iterable[Detections]) -> Detections:
+    def sum(cls, pictures: Iterable[Detections]) -> Detections:  # noqa: A003
         """Add up the counts of many pictures."""
         people = missed = false_positives = 0
         for picture in pictures:

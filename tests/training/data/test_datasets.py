@@ -305,7 +305,8 @@ def test_panoptic_pictures_that_cannot_be_measured_are_skipped(
     np.savez(file, annots=np.array(entries, dtype=object))
     data = build_dataset('panoptic', 'test', tmp_path, open_bodies, EVALUATION)
     batch = collate([data[i] for i in range(3)])
-    assert [source.truth.activity for source in batch.sources] == ['ultimatum']  # type: ignore[union-attr]
+    truths = [source.truth for source in batch.sources]
+    assert [truth.activity for truth in truths] == ['ultimatum']  # type: ignore[union-attr]
     assert 'NaN or infinite numbers in 3-D keypoints' in batch.skipped[0]
     assert 'none of the activities' in batch.skipped[1]
 

@@ -27,6 +27,8 @@ def mark(text: str) -> str:
 
 
 class Hostile:
+    """Runs something when it is unpickled."""
+
     def __reduce__(self) -> Any:
         return mark, ('called',)
 
@@ -83,10 +85,14 @@ def test_a_tensor_with_a_hostile_storage_is_refused(tmp_path: Path) -> None:
     """Torch pickles storages as calls that would unpickle anything."""
 
     class Storage:
+        """One that is another pickle."""
+
         def __reduce__(self) -> Any:
             return torch.storage._load_from_bytes, (pickle.dumps(Hostile()),)
 
     class Tensor:
+        """One of such a storage."""
+
         def __reduce__(self) -> Any:
             return torch._utils._rebuild_tensor_v2, (Storage(), 0, (1,), (1,), False, {})
 

@@ -29,7 +29,7 @@ def truth_of(people: PredictedPeople) -> MupotsTruth:
 
 
 def at(*offsets: float) -> np.ndarray:
-    """Return people (N, 17, 2) whose joints all lie at (x, x) in pixels."""
+    """Return joints (N, 17, 2) of people whose joints all lie on the diagonal, in pixels."""
     return np.broadcast_to(np.array(offsets, float)[:, None, None], (len(offsets), 17, 2)).copy()
 
 

@@ -27,6 +27,8 @@ def decimate(vertices_m: Array, skin: Skin, target: int) -> Indices:
 
 
 class _Collapser:
+    """Collapses edges, the cheapest first, on both sides of the body alike."""
+
     def __init__(self, vertices_m: Array, skin: Skin) -> None:
         self._v = vertices_m
         self._mirror = skin.mirror

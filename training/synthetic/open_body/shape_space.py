@@ -31,7 +31,7 @@ class ShapeSpace:
         return _solve(self.axes_m[..., :SHAPES], vertices_m - self.template_m)
 
     def bodies(self, betas: Array) -> Array:
-        """Return the bodies (B, V, 3) of `betas` (B, 10 or 11)."""
+        """Return bodies as vertices (B, V, 3) of `betas` (B, 10 or 11)."""
         flat = self.axes_m[..., : betas.shape[1]].reshape(-1, betas.shape[1])
         shapes: Array = self.template_m + (betas @ flat.T).reshape(-1, *self.template_m.shape)
         return shapes

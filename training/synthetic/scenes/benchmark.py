@@ -69,7 +69,8 @@ def main() -> None:
         f'best {best * 1e3:.1f} ms ({count / best:.0f} a second)'
     )
     if device.type == 'cuda':
-        print(f'most memory: {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB')  # noqa: T201
+        most_gib = torch.cuda.max_memory_allocated(device) / 2**30
+        print(f'most memory: {most_gib:.2f} GiB')  # noqa: T201
     if arguments.profile:
         _profile(renderer, packed, device)
 

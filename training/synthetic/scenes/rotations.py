@@ -8,7 +8,7 @@ from training.data.annotation import Floats
 
 
 def matrices(rotvecs: Floats) -> Floats:
-    """Return rotation matrices (..., 3, 3) of axis-angles (..., 3), Rodrigues' formula."""
+    """Return rotations as matrices, (..., 3, 3), of axis-angles (..., 3), Rodrigues' formula."""
     angle = np.linalg.norm(rotvecs, axis=-1, keepdims=True)
     axis = rotvecs / np.maximum(angle, 1e-12)
     sine, rest = np.sin(angle)[..., None], (1 - np.cos(angle))[..., None]

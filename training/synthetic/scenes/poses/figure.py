@@ -45,7 +45,7 @@ class Figure:
         self.turns = np.tile(np.eye(3), (JOINTS, 1, 1))
         """(24, 3, 3) of each joint relative to its parent."""
 
-    def set(self, name: str, axes: str, degrees: ArrayLike) -> None:
+    def set(self, name: str, axes: str, degrees: ArrayLike) -> None:  # noqa: A003
         """Turn a joint, angles about `axes` as scipy reads them."""
         self.turns[joint(name)] = Rotation.from_euler(axes, degrees, degrees=True).as_matrix()
 
