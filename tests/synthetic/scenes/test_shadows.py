@@ -8,6 +8,7 @@ import torch
 from training.synthetic.scenes.shadows import (
     across,
     Casters,
+    corners,
     covered,
     in_shadow,
     ShadowMap,
@@ -22,6 +23,12 @@ def _disc(height_m: float) -> torch.Tensor:
     x, z = torch.meshgrid(side, side, indexing='ij')
     points = torch.stack([x, torch.full_like(x, 1.5 - height_m), z + 5], -1).reshape(-1, 3)
     return points[torch.hypot(points[:, 0], points[:, 2] - 5) <= 0.5]
+
+
+def _casters(points: torch.Tensor, picture: int = 0) -> Casters:
+    whose = torch.full((len(points),), picture)
+    boxes = corners(points.amin(0), points.amax(0))
+    return Casters(points, whose, boxes, whose[:8])
 
 
 def _look(kind: str, seen: ShadowMap, points: torch.Tensor) -> torch.Tensor:
@@ -47,7 +54,7 @@ def test_frames_are_rotations_onto_the_direction() -> None:
 @pytest.mark.parametrize('slant', [0.0, 0.6])
 def test_a_disc_throws_its_shadow_away_from_the_light(slant: float) -> None:
     to_light = torch.nn.functional.normalize(torch.tensor([[slant, -1.0, 0.0]]), dim=1)
-    seen = sun_map(Casters(_disc(1.0), torch.zeros(len(_disc(1.0)), dtype=torch.int64)), to_light)
+    seen = sun_map(_casters(_disc(1.0)), to_light)
     middle = -slant  # a metre down, and so far to the side
     ground = torch.tensor(
         [
@@ -65,8 +72,7 @@ def test_a_disc_throws_its_shadow_away_from_the_light(slant: float) -> None:
 
 
 def test_it_is_darker_below_the_lower_the_further() -> None:
-    points = _disc(0.5)
-    casters = Casters(points, torch.zeros(len(points), dtype=torch.int64))
+    casters = _casters(_disc(0.5))
     axes = torch.tensor([[[1.0, 0, 0], [0, -1, 0], [0, 0, 1]]])
     below = _look(
         'sky',
@@ -78,11 +84,9 @@ def test_it_is_darker_below_the_lower_the_further() -> None:
 
 
 def test_pictures_do_not_share_shadows() -> None:
-    points = _disc(1.0)
-    picture = torch.ones(len(points), dtype=torch.int64)
     to_light = torch.tensor([[0.0, -1.0, 0.0]]).expand(3, 3)
     shade = in_shadow(
-        sun_map(Casters(points, picture), to_light),
+        sun_map(_casters(_disc(1.0), picture=1), to_light),
         torch.zeros(3, 1, 1),
         torch.full((3, 1, 1), 0.3),
         torch.full((3, 1, 1), 5.0),

@@ -26,13 +26,14 @@ class Batch:
     """B scenes with P people and T things in all; tensors on one device."""
 
     sizes_hw: tuple[tuple[int, int], ...]
-    height: int
-    width: int
-    """The canvas: the largest height and width, rounded up to a multiple of 8."""
     person_counts: tuple[int, ...]
     shape_counts: tuple[int, int, int]
     """How many of the T things are of each of SHAPES, in whose order they lie."""
     sensors: SensorBatch
+    column_px: Tensor
+    """(W,) the middles of the canvas's columns, whose number is a multiple of 8."""
+    row_px: Tensor
+    """(H,)"""
     intrinsics: Tensor
     """(B, 3, 3)"""
     size_px: Tensor
@@ -75,6 +76,16 @@ class Batch:
     """(T,) int64"""
     thing_surface: Tensor
     """(T, COLUMNS)"""
+
+    @property
+    def height(self) -> int:
+        """The canvas's."""
+        return len(self.row_px)
+
+    @property
+    def width(self) -> int:
+        """The canvas's."""
+        return len(self.column_px)
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on `device`."""
@@ -178,10 +189,11 @@ def _batch(scenes: Sequence[Scene], looks: Sequence[Look]) -> Batch:
     outfits = [look.outfits for look in looks]
     return Batch(
         tuple(scene.size_hw for scene in scenes),
-        *canvas_hw,
         tuple(counts),
         _shape_counts([item[0] for item in things]),
         pack_sensors([look.sensor for look in looks]),
+        torch.arange(canvas_hw[1]) + 0.5,
+        torch.arange(canvas_hw[0]) + 0.5,
         _stack([scene.intrinsics for scene in scenes]),
         _stack([np.array(scene.size_hw[::-1]) for scene in scenes]),
         _stack([look.axes for look in looks]),

@@ -199,9 +199,9 @@ def _elevation(canvas: Canvas, batch: Batch) -> Tensor:
 
 def _gradient(light: Light[Tensor], batch: Batch) -> Tensor:
     """Return (B, H, W, 1) light that changes across the picture."""
-    device, dtype = batch.size_px.device, light.gradient_x.dtype
-    x = torch.arange(batch.width, device=device) / batch.size_px[:, :1]
-    y = torch.arange(batch.height, device=device) / batch.size_px[:, 1:]
+    dtype = light.gradient_x.dtype
+    x = batch.column_px / batch.size_px[:, :1]
+    y = batch.row_px / batch.size_px[:, 1:]
     x, y = (2 * x - 1).to(dtype)[:, None, :, None], (2 * y - 1).to(dtype)[:, :, None, None]
     return 1 + light.gradient_x * x + light.gradient_y * y
 

@@ -181,7 +181,7 @@ def _inside(
             height if own in ('doors', 'posters', 'shelves', 'windows') else rng.uniform(1.5, 4)
         )
         surfaces[name] = surface(rng, own, colours, tile_m, rng.uniform(0.3, 0.9), anchored=True)
-        surfaces[name][13] = rng.random()
+        surfaces[name][12] = rng.random()
     ceiling = hsv(rng, (0.1, 0.2), (0, 0.1), (0.5, 0.95))
     kind = str(rng.choice(['plain', 'tiles', 'planks'], p=[0.6, 0.3, 0.1]))
     surfaces['ceiling'] = surface(
@@ -264,7 +264,7 @@ def _front(rng: np.random.Generator, kind: str, height: float) -> tuple[Floats, 
         b, c = near(rng, a, 0.4), near(rng, a * 1.5, 0.4)
         height = rng.choice([height, rng.uniform(0.8, 2.5)])
     row = surface(rng, kind, (a, b, c), tile_m, rng.uniform(0.4, 0.9), anchored=True)
-    row[13] = rng.random()
+    row[12] = rng.random()
     return row, float(height)
 
 

@@ -10,7 +10,15 @@ import numpy as np
 from training.data.annotation import Floats
 from training.synthetic.scenes.costume import FIELDS
 from training.synthetic.scenes.hangings import HANGINGS, PARAMETERS
-from training.synthetic.scenes.surface import Colour, hsv, linear, near, one_colour, surface
+from training.synthetic.scenes.surface import (
+    Colour,
+    COLUMNS,
+    hsv,
+    linear,
+    near,
+    one_colour,
+    surface,
+)
 
 PARTS = ('skin', 'hair', 'top', 'inner', 'bottom', 'shoes', 'hat', 'bag', 'mouth', 'eye', 'sole')
 """What a person's pixels are of; each has a surface."""
@@ -97,7 +105,7 @@ def draw_outfits(rng: np.random.Generator, people: int) -> Outfits:
         return np.stack(rows) if rows else np.zeros((0, *shape), np.float32)
 
     return Outfits(
-        stack(0, len(PARTS), 16),
+        stack(0, len(PARTS), COLUMNS),
         stack(1, CUTS),
         stack(2, len(PARAMETERS)),
         stack(3, 1 + len(HANGINGS)),
@@ -143,7 +151,7 @@ def _cloth(rng: np.random.Generator, printed: float) -> Floats:
     )
     if pattern == 'print_on_chest':
         row = surface(rng, pattern, colours, 0.45, rng.uniform(0.2, 0.7), anchored=True)
-        row[14] = 0.144  # the middle of the tile at y = 0.29 m
+        row[13] = 0.144  # the middle of the tile at y = 0.29 m
         return row
     return surface(rng, pattern, colours, rng.uniform(0.25, 0.7), rng.uniform(0.3, 0.9))
 

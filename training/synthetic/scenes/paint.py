@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
+from training.synthetic.scenes.fused import rows_at
 from training.synthetic.scenes.patterns import paint_all, SIZE
 
 
@@ -46,9 +47,8 @@ def colours(
 
     `surface` (K,) int32 which row; `s`, `t`, `px_m` (K,) place and a pixel's extent, metres.
     """
-    mixed = _look_up(patterns, rows.place.index_select(0, surface), s, t, px_m)
-    # (K, 4, 3): the first colour, and how the second, the third and brightness change it.
-    paint = rows.paint.index_select(0, surface)
+    mixed = _look_up(patterns, rows_at(rows.place, surface), s, t, px_m)
+    paint = rows_at(rows.paint, surface).view(-1, 4, 4)[..., :3]
     colour = torch.addcmul(paint[:, 0], paint[:, 1], mixed[:, 0:1])
     colour = colour.addcmul_(paint[:, 2], mixed[:, 1:2])
     bright = torch.addcmul(torch.ones_like(colour[:, :1]), paint[:, 3, :1], mixed[:, 2:3])
@@ -60,9 +60,9 @@ class SurfaceRows:
     """R rows of `surface.COLUMNS` numbers, made ready."""
 
     place: Tensor
-    """(R, 5) float32: pattern, pixels of it per metre along s and t, begin in s and t of 1."""
+    """(R, 4) float32: pattern, tiles per metre, and where in the tile s and t begin."""
     paint: Tensor
-    """(R, 4, 3): first colour, second and third minus it, contrast thrice."""
+    """(R, 16): first colour, second and third minus it, contrast thrice, a 0 after each three."""
     lit: Tensor
     """(R,)"""
 
@@ -72,17 +72,18 @@ def surface_rows(table: Tensor, dtype: torch.dtype) -> SurfaceRows:
     base = table[:, 0:3]
     contrast = table[:, 9:10].expand(-1, 3)
     paint = torch.stack([base, table[:, 3:6] - base, table[:, 6:9] - base, contrast], 1)
-    return SurfaceRows(table[:, 10:15].contiguous(), paint.to(dtype), table[:, 15].to(dtype))
+    paint = functional.pad(paint, (0, 1)).flatten(1)
+    return SurfaceRows(table[:, 10:14].contiguous(), paint.to(dtype), table[:, 14].to(dtype))
 
 
 def _look_up(patterns: PatternTable, place: Tensor, s: Tensor, t: Tensor, px_m: Tensor) -> Tensor:
     """Return (K, 4) of `patterns.Painter`, blended between four pixels of the fitting level."""
-    pattern, per_s, per_t, begin_s, begin_t = place.unbind(1)
+    pattern, per_m, begin_s, begin_t = place.unbind(1)
     levels = len(patterns.first)
-    level = torch.log2(px_m * per_s).add_(math.log2(SIZE) + 0.3).clamp_(0, levels - 1).int()
+    level = torch.log2(px_m * per_m).add_(math.log2(SIZE) + 0.3).clamp_(0, levels - 1).int()
     size = SIZE >> level
-    x = torch.addcmul(begin_s, s, per_s).frac_().add_(1).mul_(size).sub_(0.5)
-    y = torch.addcmul(begin_t, t, per_t, value=-1).frac_().add_(1).mul_(size).sub_(0.5)
+    x = torch.addcmul(begin_s, s, per_m).frac_().add_(1).mul_(size).sub_(0.5)
+    y = torch.addcmul(begin_t, t, per_m, value=-1).frac_().add_(1).mul_(size).sub_(0.5)
     # Between 0 and 2 tiles, so that cutting the fraction off rounds down.
     left, top = x.int(), y.int()
     dtype = patterns.texels.dtype
@@ -94,7 +95,7 @@ def _look_up(patterns: PatternTable, place: Tensor, s: Tensor, t: Tensor, px_m: 
     above, below = torch.addcmul(first, top, size), torch.addcmul(first, below, size)
 
     def at(line: Tensor, column: Tensor) -> Tensor:
-        return patterns.texels.index_select(0, line + column)
+        return rows_at(patterns.texels, line + column)
 
     upper = torch.lerp(at(above, left), at(above, right), x)
     return upper.lerp_(torch.lerp(at(below, left), at(below, right), x), y)

@@ -15,11 +15,12 @@ from training.synthetic.scenes.batch import Batch, pack, Packed
 from training.synthetic.scenes.costume import make_costume, pose, Posed
 from training.synthetic.scenes.dress import thickness
 from training.synthetic.scenes.frame import assemble, light_up, put_meshes
+from training.synthetic.scenes.fused import Fused
 from training.synthetic.scenes.look import Look
 from training.synthetic.scenes.paint import make_patterns
 from training.synthetic.scenes.scene import Scene
-from training.synthetic.scenes.sensor import expose, make_sensor_tables
-from training.synthetic.scenes.shadows import Casters, sky_map, sun_map
+from training.synthetic.scenes.sensor import Exposure, make_sensor_tables
+from training.synthetic.scenes.shadows import Casters, corners, sky_map, sun_map
 from training.synthetic.scenes.surroundings import look_around
 from training.synthetic.scenes.things import make_solids, place_things, PlacedThings
 
@@ -59,12 +60,14 @@ class SceneRenderer:
         body: BodyLayer,
         device: torch.device | str,
         colour_dtype: torch.dtype | None = None,
+        fused: bool | None = None,
     ) -> None:
         """
         Prepare for a device, which takes some seconds.
 
         Colours are computed in half precision on a GPU and in single on a CPU, unless told
-        otherwise; geometry always in single.
+        otherwise; geometry always in single. `fused` (so on a GPU) compiles the work of every
+        pixel at the first pictures, which takes up to a minute.
         """
         self._device = torch.device(device)
         if colour_dtype is None:
@@ -73,6 +76,10 @@ class SceneRenderer:
         self._patterns = make_patterns(self._device, colour_dtype)
         self._solids = make_solids(self._device)
         self._tables = make_sensor_tables(self._device, colour_dtype)
+        fused = self._device.type != 'cpu' if fused is None else fused
+        self._look_around = Fused(look_around) if fused else look_around
+        self._light_up = Fused(light_up) if fused else light_up
+        self._expose = Exposure(fused=fused)
 
     def __call__(self, scenes: Sequence[Scene], looks: Sequence[Look] | None = None) -> Rendered:
         """Draw scenes; `looks` (`look.draw_look`) are drawn here where they are not given."""
@@ -97,10 +104,10 @@ class SceneRenderer:
         )
         things = place_things(self._solids, batch)
         mesh = assemble(self._costume, posed, things, batch)
-        canvas = look_around(batch)
+        canvas = self._look_around(batch)
         person = put_meshes(canvas, mesh, self._costume, batch)
         casters = _casters(posed, things, batch)
-        linear = light_up(
+        linear = self._light_up(
             canvas,
             person,
             sun_map(casters, batch.to_light),
@@ -109,7 +116,7 @@ class SceneRenderer:
             batch,
         )
         return Rendered(
-            expose(linear, _valid(batch), batch.sensors, self._tables),
+            self._expose(linear, _valid(batch), batch.sensors, self._tables),
             person,
             canvas.depth_m,
             posed.truth_m,
@@ -121,20 +128,25 @@ class SceneRenderer:
 
 def _casters(posed: Posed, things: PlacedThings, batch: Batch) -> Casters:
     drawn = posed.drawn_m
-    picture = batch.person_picture[:, None].expand(drawn.shape[:2])
+    people = batch.person_picture[:, None]
+    boxes = corners(drawn.amin(1), drawn.amax(1))
     return Casters(
         torch.cat([drawn.flatten(0, 1), things.samples_m]),
-        torch.cat([picture.flatten(), batch.thing_picture[things.sample_owner]]),
+        torch.cat(
+            [
+                people.expand(drawn.shape[:2]).flatten(),
+                batch.thing_picture[things.sample_owner],
+            ]
+        ),
+        torch.cat([boxes.flatten(0, 1), things.corners_m.flatten(0, 1)]),
+        torch.cat([people.expand(-1, 8).flatten(), batch.thing_picture.repeat_interleave(8)]),
     )
 
 
 def _valid(batch: Batch) -> Tensor:
     """Return (B, H, W) bool: which pixels of the canvas are of the picture."""
-    device = batch.size_px.device
-    columns = torch.arange(batch.width, device=device)[None, None]
-    rows = torch.arange(batch.height, device=device)[None, :, None]
     size = batch.size_px[:, :, None, None]
-    return (columns < size[:, 0]) & (rows < size[:, 1])
+    return (batch.column_px < size[:, 0]) & (batch.row_px[:, None] < size[:, 1])
 
 
 def _joined(packed: Packed, parts: Sequence[Rendered]) -> Rendered:

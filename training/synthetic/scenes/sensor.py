@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
+from training.synthetic.scenes.fused import Fused, rows_at
 from training.synthetic.scenes.sensor_look import KERNEL, Sensor
 
 _NOISE_SIDE = 1024
@@ -37,7 +38,7 @@ class SensorTables:
     """Constants of the device."""
 
     noise: Tensor
-    """(2·_NOISE_SIDE, _NOISE_SIDE, 3) of unit deviation: fine above, blurred and grey below."""
+    """(2·_NOISE_SIDE, _NOISE_SIDE, 4) of unit deviation: fine above, blurred and grey below."""
     transform: Tensor
     """(64, 64) the cosine transform of a flattened 8×8 block, orthonormal."""
     to_luma: Tensor
@@ -63,7 +64,7 @@ def make_sensor_tables(device: torch.device, dtype: torch.dtype) -> SensorTables
         return torch.from_numpy(array).to(device, dtype)
 
     return SensorTables(
-        tensor(noise),
+        tensor(np.concatenate([noise, 0 * noise[..., :1]], 2)),  # rows of a power of two
         tensor(np.kron(cosine, cosine)),
         tensor(to_luma),
         tensor(np.linalg.inv(to_luma)),
@@ -146,19 +147,35 @@ def _scale(quality: int) -> float:
     return (5000 / quality if quality < 50 else 200 - 2 * quality) / 100
 
 
-def expose(light: Tensor, valid: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
-    """
-    Return (B, H, W, 3) bytes of linear light (B, 3, H, W), with all that a camera does to it.
+class Exposure:
+    """Turns linear light into a camera's bytes, with all that a camera does to it."""
 
-    `valid` (B, H, W) bool is true within each picture, false on the rest of the canvas.
-    """
-    image = _received(light, valid, sensors)
-    image = _blurred(image, sensors)
-    image = _coarsened(image, sensors)
-    image = _recorded(image, sensors, tables)
-    image = _compressed(image, sensors, tables)
-    picture = image.mul_(255).add_(0.5).clamp_(0, 255).byte()
-    return picture.permute(0, 2, 3, 1).mul(valid[..., None])
+    def __init__(self, *, fused: bool) -> None:
+        """`fused`: see `fused.Fused`."""
+        self._receive = Fused(_received) if fused else _received
+        self._record = Fused(_recorded) if fused else _recorded
+        self._compress = Fused(_compressed) if fused else _compressed
+        self._finish = Fused(_finished) if fused else _finished
+
+    def __call__(
+        self, light: Tensor, valid: Tensor, sensors: SensorBatch, tables: SensorTables
+    ) -> Tensor:
+        """
+        Return (B, H, W, 3) bytes of linear light (B, 3, H, W).
+
+        `valid` (B, H, W) bool is true within each picture, false on the rest of the canvas.
+        """
+        image = self._receive(light, valid, sensors)
+        if len(sensors.blurring):
+            some = _blurred(image[sensors.blurring], sensors.kernels)
+            image.index_copy_(0, sensors.blurring, some)
+        for factor, index in sensors.shrinking.items():
+            image.index_copy_(0, index, _coarsened(image[index], factor))
+        image = self._record(image, sensors, tables)
+        if len(sensors.compressing):
+            some = self._compress(image[sensors.compressing], sensors.steps, tables)
+            image.index_copy_(0, sensors.compressing, some)
+        return self._finish(image, valid)
 
 
 def _number(sensors: SensorBatch, name: str, like: Tensor) -> Tensor:
@@ -181,27 +198,20 @@ def _received(light: Tensor, valid: Tensor, sensors: SensorBatch) -> Tensor:
     return light * gain * dark.clamp_(min=0.2)
 
 
-def _blurred(image: Tensor, sensors: SensorBatch) -> Tensor:
-    """Blur by each camera's own kernel."""
-    some = image[sensors.blurring]
+def _blurred(some: Tensor, kernels: Tensor) -> Tensor:
+    """Blur pictures by each camera's own kernel."""
     count, channels = some.shape[:2]
-    if count == 0:
-        return image
-    weights = sensors.kernels.to(image.dtype)[:, None].expand(-1, channels, -1, -1)
+    weights = kernels.to(some.dtype)[:, None].expand(-1, channels, -1, -1)
     weights = weights.reshape(-1, 1, KERNEL, KERNEL)
     padded = functional.pad(some, (KERNEL // 2,) * 4, mode='replicate')
     padded = padded.reshape(1, count * channels, *padded.shape[2:])
-    blurred = functional.conv2d(padded, weights, groups=count * channels)
-    return image.index_copy_(0, sensors.blurring, blurred.view(some.shape))
+    return functional.conv2d(padded, weights, groups=count * channels).view(some.shape)
 
 
-def _coarsened(image: Tensor, sensors: SensorBatch) -> Tensor:
+def _coarsened(some: Tensor, factor: int) -> Tensor:
     """Take resolution away, as small sensors and thumbnails do."""
-    for factor, index in sensors.shrinking.items():
-        small = functional.avg_pool2d(image[index], factor, ceil_mode=True)
-        large = functional.interpolate(small, image.shape[2:], mode='bilinear')
-        image.index_copy_(0, index, large)
-    return image
+    small = functional.avg_pool2d(some, factor, ceil_mode=True)
+    return functional.interpolate(small, some.shape[2:], mode='bilinear')
 
 
 def _recorded(image: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
@@ -235,23 +245,23 @@ def _noise(image: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
     rows = rows + place[:, :1] % 2 * _NOISE_SIDE
     columns = (place[:, :1] + across[:width]) % _NOISE_SIDE
     index = (rows[:, :, None] * _NOISE_SIDE + columns[:, None]).flatten()
-    noise = tables.noise.view(-1, 3).index_select(0, index)
-    return noise.view(-1, height, width, 3).permute(0, 3, 1, 2)
+    noise = rows_at(tables.noise.view(-1, 4), index)
+    return noise.view(-1, height, width, 4)[..., :3].permute(0, 3, 1, 2)
 
 
-def _compressed(image: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
+def _compressed(some: Tensor, steps: Tensor, tables: SensorTables) -> Tensor:
     """Quantise 8×8 blocks as JPEG does; chroma at full resolution."""
-    some = image[sensors.compressing]
     count, _, height, width = some.shape
-    if count == 0:
-        return image
-    steps = sensors.steps[:, :, None].to(image.dtype)
     blocks = some.view(count, 3, height // 8, 8, width // 8, 8).transpose(3, 4)
     blocks = blocks.reshape(count, 3, -1)
-    # Luma about 0, and the two chromas, whose scale is that of the standard.
-    planes = tables.to_luma.to(image.dtype) @ blocks
-    blocks = planes.view(count, 3, -1, 64) @ tables.transform.T
-    blocks = blocks.div_(steps).round_().mul_(steps) @ tables.transform
-    planes = tables.from_luma.to(image.dtype) @ blocks.view(count, 3, -1)
-    planes = planes.view(count, 3, height // 8, width // 8, 8, 8).transpose(3, 4)
-    return image.index_copy_(0, sensors.compressing, planes.reshape(some.shape))
+    planes = (tables.to_luma @ blocks).view(count, 3, -1, 64) @ tables.transform.T
+    steps = steps[:, :, None].to(some.dtype)
+    planes = (planes / steps).round() * steps @ tables.transform
+    blocks = tables.from_luma @ planes.view(count, 3, -1)
+    blocks = blocks.view(count, 3, height // 8, width // 8, 8, 8).transpose(3, 4)
+    return blocks.reshape(some.shape)
+
+
+def _finished(image: Tensor, valid: Tensor) -> Tensor:
+    picture = (image * 255 + 0.5).clamp(0, 255).byte()
+    return picture.permute(0, 2, 3, 1) * valid[..., None]

@@ -27,6 +27,10 @@ class Casters:
     """(K, 3)"""
     picture: Tensor
     """(K,) int64"""
+    corners_m: Tensor
+    """(C, 3) few points whose boxes hold all casters."""
+    corner_picture: Tensor
+    """(C,) int64"""
 
 
 @dataclass(frozen=True)
@@ -45,21 +49,20 @@ class ShadowMap:
 
 def across(direction: Tensor) -> Tensor:
     """Return (B, 3, 3) rotations whose last row is the unit direction (B, 3)."""
-    other = torch.where(
-        direction[:, :1].abs() < 0.8,
-        direction.new_tensor([1.0, 0.0, 0.0]),
-        direction.new_tensor([0.0, 1.0, 0.0]),
-    )
+    unit = torch.eye(3, device=direction.device)
+    other = torch.where(direction[:, :1].abs() < 0.8, unit[0], unit[1])
     first = functional.normalize(torch.linalg.cross(other, direction), dim=1)
     return torch.stack([first, torch.linalg.cross(direction, first), direction], 1)
 
 
-def _window(places: Tensor, picture: Tensor, pictures: int) -> tuple[Tensor, Tensor]:
-    """Return (B, 2) lowest and highest of places (K, 2); 0 for pictures without any."""
-    index = picture[:, None].expand(-1, 2)
-    low = places.new_full((pictures, 2), torch.inf).scatter_reduce(0, index, places, 'amin')
-    high = places.new_full((pictures, 2), -torch.inf).scatter_reduce(0, index, places, 'amax')
-    return low.nan_to_num(posinf=0.0), high.nan_to_num(neginf=0.0)
+def _window(casters: Casters, frame: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (B, 2) from where to where the casters reach along the first two axes of `frame`."""
+    places = _within(frame[:, :2], casters.corners_m, casters.corner_picture)
+    index = casters.corner_picture[:, None].expand(-1, 2)
+    empty = places.new_zeros((len(frame), 2))
+    low = empty.scatter_reduce(0, index, places, 'amin', include_self=False)
+    high = empty.scatter_reduce(0, index, places, 'amax', include_self=False)
+    return low, high
 
 
 def sun_map(casters: Casters, to_light: Tensor) -> ShadowMap:
@@ -75,7 +78,7 @@ def sky_map(casters: Casters, axes: Tensor) -> ShadowMap:
 
 def _seen_from(casters: Casters, frame: Tensor, side: int, smallest_cell_m: float) -> ShadowMap:
     seen = _within(frame, casters.points_m, casters.picture)
-    low, high = _window(seen[:, :2], casters.picture, len(frame))
+    low, high = _window(casters, frame)
     cell = ((high - low).amax(1) / (side - 2 * _MARGIN)).clamp(min=smallest_cell_m)
     corner = low - _MARGIN * cell[:, None]
     place = (seen[:, :2] - corner[casters.picture]) / cell[casters.picture, None]
@@ -84,6 +87,12 @@ def _seen_from(casters: Casters, frame: Tensor, side: int, smallest_cell_m: floa
     nearest = seen.new_full((len(frame) * side * side,), -torch.inf)
     nearest.scatter_reduce_(0, index, seen[:, 2], 'amax')
     return ShadowMap(frame, corner, cell, nearest.view(-1, side, side))
+
+
+def corners(low: Tensor, high: Tensor) -> Tensor:
+    """Return (…, 8, 3) corners of boxes from `low` to `high` (…, 3)."""
+    pick = torch.arange(8, device=low.device)[:, None] >> torch.arange(3, device=low.device) & 1
+    return torch.where(pick > 0, high[..., None, :], low[..., None, :])
 
 
 def _within(frame: Tensor, points_m: Tensor, picture: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import numpy as np
 from training.data.annotation import Floats
 from training.synthetic.scenes.patterns import pattern_number
 
-COLUMNS = 16
+COLUMNS = 15
 """
-Three linear RGB colours (9), contrast, pattern, tiles per metre along s and t, where the tile
-begins in s and t, and how much light matters (1; 0 shines by itself).
+Three linear RGB colours (9), contrast, pattern, tiles per metre, where the tile begins in s and
+t, and how much light matters (1; 0 shines by itself).
 """
 Colour = Floats
 """(3,) RGB; linear unless said otherwise."""
@@ -65,7 +65,7 @@ def surface(
     """
     begin = np.array([0.5, 0.0]) if anchored else rng.random(2)
     return np.concatenate(
-        [*colours, [contrast, pattern_number(pattern, rng), 1 / tile_m, 1 / tile_m, *begin, lit]]
+        [*colours, [contrast, pattern_number(pattern, rng), 1 / tile_m, *begin, lit]]
     ).astype(np.float32)
 
 

@@ -45,10 +45,8 @@ def look_around(batch: Batch) -> Canvas:
         return values[:, None, None]
 
     k = batch.intrinsics
-    u = torch.arange(batch.width, device=device) + 0.5
-    v = torch.arange(batch.height, device=device) + 0.5
-    x = ((u - k[:, 0, 2, None]) / k[:, 0, 0, None])[:, None]
-    y = ((v - k[:, 1, 2, None]) / k[:, 1, 1, None])[:, :, None]
+    x = ((batch.column_px - k[:, 0, 2, None]) / k[:, 0, 0, None])[:, None]
+    y = ((batch.row_px - k[:, 1, 2, None]) / k[:, 1, 1, None])[:, :, None]
     right, up, front = (
         each(batch.axes[:, a, 0]) * x + (each(batch.axes[:, a, 1]) * y + each(batch.axes[:, a, 2]))
         for a in range(3)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from training.data.annotation import Floats, Ints
 from training.synthetic.scenes.batch import Batch
+from training.synthetic.scenes.shadows import corners
 
 _AROUND, _UP = 32, 12
 
@@ -142,6 +143,8 @@ class PlacedThings:
     """(K, 3) for shadows."""
     sample_owner: Tensor
     """(K,)"""
+    corners_m: Tensor
+    """(T, 8, 3) of each thing's box."""
 
 
 def place_things(solids: tuple[Solid, Solid, Solid], batch: Batch) -> PlacedThings:
@@ -169,4 +172,10 @@ def place_things(solids: tuple[Solid, Solid, Solid], batch: Batch) -> PlacedThin
             )
         )
         start, first = start + count, first + count * len(solid.points)
-    return PlacedThings(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
+    half = batch.thing_half_m
+    boxes = corners(-half, half) @ batch.thing_rotation.transpose(1, 2)
+    points, normals, texture, faces, owner, samples, sample_owner = (
+        torch.cat(parts) for parts in zip(*pieces, strict=True)
+    )
+    boxes = boxes + batch.thing_centre_m[:, None]
+    return PlacedThings(points, normals, texture, faces, owner, samples, sample_owner, boxes)
