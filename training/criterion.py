@@ -13,7 +13,7 @@ from training.batch_truth import BatchTruth, packed
 from training.denoising import DenoisingQueries
 from training.losses.losses import confs, fov, map_losses, matched_losses, PeopleCounts
 from training.matcher import PendingMatch
-from training.people import LayerMatch, Match, pair
+from training.people import LayerMatch, Match, pair, QueryPeople
 from training.shares import Shares
 from training.target import Target
 from training.train_model import TrainingOutput
@@ -99,18 +99,23 @@ class Criterion:
         matched = match.picture * queries + match.query
         # Both are posed in one go, and taken apart again.
         people = output.posed(np.concatenate([matched, output.denoising_rows], axis=1))
-        by_layer = people.each(lambda v: v.unflatten(0, (output.layers, -1)))
-        count = matched.shape[1]
-        learnt = by_layer.each(lambda v: v[:, :count].flatten(0, 1))
-        counts, size = _counts(truth), self.input_size
+        counts = [matched.shape[1], output.denoising_rows.shape[1]]
+        parts = {
+            name: [
+                part.flatten(0, 1)
+                for part in value.unflatten(0, (output.layers, -1)).split(counts, dim=1)
+            ]
+            for name, value in vars(people).items()
+        }
+        learnt, denoised = (QueryPeople(*(p[i] for p in parts.values())) for i in range(2))
+        people_counts, size = _counts(truth), self.input_size
         values = {'confs': confs(logits, truth, match)}
-        values |= matched_losses(pair(learnt, truth, match), self.names, counts, size)
+        values |= matched_losses(pair(learnt, truth, match), self.names, people_counts, size)
         losses = _by_layer(values, '')
         if output.queries is not None:
-            denoised = by_layer.each(lambda v: v[:, count:].flatten(0, 1))
             pairs = pair(denoised, truth, output.queries.match.in_layers(output.layers))
             groups = output.queries.groups
-            values = matched_losses(pairs, self.names, counts, size, groups)
+            values = matched_losses(pairs, self.names, people_counts, size, groups)
             losses |= _by_layer(values, '_dn')
         return losses
 

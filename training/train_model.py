@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from training.denoising import (
     DenoisingDraw,
     DenoisingQueries,
 )
+from training.half_weights import HalfWeights
 from training.joint_body import JointBody
 from training.people import lenses_of, query_people, query_pixels, QueryPeople
 from training.target import Target
@@ -132,6 +134,7 @@ class TrainingModel(nn.Module):
                 POSE_AXIS_ANGLE + network.config.shapes, network.config.hidden_dim
             )
         self.token_head = TokenHead(sizes.encoder_dim, sizes.input_size) if teach_tokens else None
+        self._half_weights = HalfWeights(self)
 
     def forward(
         self,
@@ -145,9 +148,27 @@ class TrainingModel(nn.Module):
         Predict from normalised, padded pictures (3, H, W), every decoder layer.
 
         `use_true_scale_map` chooses the tokens by the truth instead of the predicted map;
-        `draw` makes the denoising queries those of a larger step.
+        `draw` makes the denoising queries those of a larger step. In mixed precision the linear
+        layers' weights are cast once and together.
         """
-        network, truth = self.network, packed(targets)
+        device_type = self.network.mean_pose.device.type
+        truth = packed(targets)
+        options: dict[str, Any] = {'use_true_scale_map': use_true_scale_map, 'draw': draw}
+        if not torch.is_autocast_enabled(device_type):
+            return self._forward(images, truth, **options)
+        dtype = torch.get_autocast_dtype(device_type)
+        with self._half_weights(dtype):
+            return self._forward(images, truth, **options)
+
+    def _forward(
+        self,
+        images: Sequence[Tensor],
+        truth: BatchTruth,
+        *,
+        use_true_scale_map: bool,
+        draw: DenoisingDraw | None,
+    ) -> TrainingOutput:
+        network = self.network
         coarse, tokens = network.encode(images, truth.scale_map if use_true_scale_map else None)
         fov_rad = network.camera_branch(tokens)
         memory, memory_position = network.memory(tokens)
