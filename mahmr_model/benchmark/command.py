@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+import sys
 
 import torch
 
@@ -72,12 +73,10 @@ def run_benchmark(options: argparse.Namespace) -> int:
     results: list[Result] = []
     profiles: list[str] = []
     for case in cases:
-        for way in ways:
-            title = f'# {way.name}: {case.tokens} tokens, batch {case.batch}'
-            print(title, flush=True)  # noqa: T201
-            results.append(bench.measure(way, case, profiles.append if options.profile else None))
+        print(f'# {case}', file=sys.stderr, flush=True)  # noqa: T201
+        results += bench.measure(ways, case, profiles.append if options.profile else None)
     report = Report(
-        options.size, picture_hw, str(device), options.runs, machine, results, bench.rendering()
+        options.size, picture_hw, str(device), options.runs, machine, results, bench.rendering
     )
     print(report.table())  # noqa: T201 – the command's result
     if options.kernels and device.type == 'cuda':

@@ -30,6 +30,7 @@ from mahmr_model.render import draw_overlay
 from mahmr_model.types import ImageArray, People
 from mahmr_model.weights import LoadedModel
 
+WARM_UP_RUNS = 3
 RENDERINGS = 5
 """Overlays are drawn on the host and change with nothing that is compared here."""
 
@@ -77,6 +78,7 @@ class Result:
     first_s: float
     """The first call: folding, kernels, graphs."""
     memory_mib: float
+    """What the first call took at most beyond the weights of the network as it is written."""
     graphs: int
     vertices_mm: tuple[float, float] | None
     """Mean and largest distance to the reference's vertices; None for itself."""
@@ -85,8 +87,51 @@ class Result:
     """The mean of people's distances, for comparison with those errors."""
 
 
+class Entrant:
+    """One way of running the network on one case, and its times so far."""
+
+    def __init__(self, bench: Bench, way: Way, case: Case) -> None:
+        self.way = way
+        self.case = case
+        self.clock = StageClock(bench.device.type == 'cuda')
+        self.totals_ms: list[float] = []
+        self._pictures: list[ImageArray] = [bench.picture] * case.batch
+        self._maps = bench.scale_map(case)[0].repeat(case.batch, 1, 1).to(bench.device)
+        gc.collect()
+        if bench.device.type == 'cuda':
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        before = memory_mib(bench.device)
+        start = time.perf_counter()
+        self.predictor = Predictor(
+            bench.model, device=str(bench.device), precision=way.precision, backend=way.backend
+        )
+        self.people = self.call()
+        self.first_s = time.perf_counter() - start
+        self.memory_mib = memory_mib(bench.device) - before
+
+    def call(self, *, timed: bool = False) -> list[People]:
+        """Run once."""
+        with _tf32(self.way.tf32), forced(self.predictor, self._maps, self.clock):
+            self.clock.start()
+            start = time.perf_counter()
+            self.people = self.predictor.predict_batch(self._pictures, [None] * self.case.batch)
+            spent_ms = (time.perf_counter() - start) * 1e3
+            if timed:
+                self.totals_ms.append(spent_ms)
+                self.clock.stop()
+        return self.people
+
+    def choose_threshold(self) -> float:
+        """Return a threshold that leaves as many people as the case wants."""
+        self.predictor.confidence_threshold = 0.0
+        confidence = self.call()[0].confidence
+        last, next_one = confidence[self.case.people - 1 : self.case.people + 1]
+        return float(last + next_one) / 2
+
+
 class Bench:
-    """One network, its picture, and the reference's people for each case."""
+    """One network and its picture."""
 
     def __init__(
         self, model: LoadedModel, device: torch.device, picture_hw: tuple[int, int], runs: int
@@ -96,99 +141,80 @@ class Bench:
         self.runs = runs
         self.picture = random_picture(*picture_hw)
         config = model.network.config
+        model.network.to(device)
         resized = resized_size(*picture_hw, config.input_size)
         size = PictureSize(1, *picture_hw, *resized)
         self.cells = make_layout(size, config, torch.device('cpu')).cells
-        self._reference: dict[Case, tuple[float, list[People]]] = {}
+        self.rendering: dict[int, Spread] = {}
 
-    def measure(self, way: Way, case: Case, profile: Callable[[str], None] | None) -> Result:
-        """Run one way on one case; the reference has to be run on it first."""
-        config = self.model.network.config
-        scale_map, tokens = scale_map_for(case.tokens, self.cells, config)
-        maps = scale_map.repeat(case.batch, 1, 1).to(self.device)
+    def scale_map(self, case: Case) -> tuple[Tensor, int]:
+        """Return the scale map (1, N, 2) of a case, and the tokens that it makes."""
+        return scale_map_for(case.tokens, self.cells, self.model.network.config)
+
+    def measure(
+        self, ways: Sequence[Way], case: Case, profile: Callable[[str], None] | None
+    ) -> list[Result]:
+        """
+        Run ways on a case, in turn, so that whatever else the machine does meets all alike.
+
+        The first of them is the one that the others are compared with.
+        """
+        entrants = [Entrant(self, way, case) for way in ways]
+        threshold = entrants[0].choose_threshold()
+        for entrant in entrants:
+            entrant.predictor.confidence_threshold = threshold
+            for _ in range(WARM_UP_RUNS):
+                entrant.call()
+        for _ in range(self.runs):
+            for entrant in entrants:
+                entrant.call(timed=True)
+        if profile is not None:
+            for entrant in entrants:
+                profile(f'{entrant.way.name}, {case}\n{_profiled(entrant.call, self.device)}')
+        reference = entrants[0].people
+        if case.batch == 1:
+            self.rendering[case.people] = self._rendering(reference[0])
+        return [self._result(entrant, reference) for entrant in entrants]
+
+    def _result(self, entrant: Entrant, reference: list[People]) -> Result:
+        case, people = entrant.case, entrant.people
+        scale_map, tokens = self.scale_map(case)
         fine = int((scale_map[..., 0] * (1 - scale_map[..., 1])).sum())
-        predictor = Predictor(
-            self.model, device=str(self.device), precision=way.precision, backend=way.backend
-        )
-        gc.collect()
-        if self.device.type == 'cuda':
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-        start = time.perf_counter()
-        with _tf32(way.tf32), forced(predictor, maps) as clock:
-            people = self._call(predictor, case)
-            first_s = time.perf_counter() - start
-            if way == REFERENCE:
-                self._set_reference(predictor, case)
-            predictor.confidence_threshold, reference = self._reference[case]
-            for _ in range(3):
-                people = self._call(predictor, case)
-            totals: list[float] = []
-            clock.times_ms.clear()
-            for _ in range(self.runs):
-                clock.start()
-                start = time.perf_counter()
-                people = self._call(predictor, case)
-                totals.append((time.perf_counter() - start) * 1e3)
-                clock.stop()
-            if profile is not None:
-                table = _profiled(lambda: self._call(predictor, case), self.device)
-                profile(f'{way.name}, {tokens} tokens, batch {case.batch}\n{table}')
-            backend = predictor.running_backend
-        same = way == REFERENCE
+        gflop = network_gflop(self.model.network.config, self.cells, 1 + 4 * fine, 1 + tokens)
+        backend = entrant.predictor.running_backend
+        same = people is reference
         return Result(
-            way.name,
+            entrant.way.name,
             case,
             tokens,
-            case.batch * network_gflop(config, self.cells, 1 + 4 * fine, 1 + tokens),
-            Spread.of(totals),
-            clock.spreads(),
-            first_s,
-            memory_mib(self.device),
+            case.batch * gflop,
+            Spread.of(entrant.totals_ms),
+            entrant.clock.spreads(),
+            entrant.first_s,
+            entrant.memory_mib,
             backend.graphs if isinstance(backend, FastBackend) else 0,
             None if same else distances_mm(people, reference, 'vertices_camera_m'),
             None if same else distances_mm(people, reference, 'joints_camera_m'),
             float(np.mean([one.root_m[:, 2].mean() for one in reference])),
         )
 
-    def rendering(self) -> dict[int, Spread]:
-        """Return what drawing the overlay takes, by people."""
-        times: dict[int, Spread] = {}
-        for case, (_, people) in self._reference.items():
-            if case.batch == 1:
-                spent: list[float] = []
-                for _ in range(RENDERINGS):
-                    start = time.perf_counter()
-                    draw_overlay(self.picture, people[0])
-                    spent.append((time.perf_counter() - start) * 1e3)
-                times[case.people] = Spread.of(spent)
-        return times
-
-    def _call(self, predictor: Predictor, case: Case) -> list[People]:
-        pictures: list[ImageArray] = [self.picture] * case.batch
-        return predictor.predict_batch(pictures, [None] * case.batch)
-
-    def _set_reference(self, predictor: Predictor, case: Case) -> None:
-        """Choose the threshold that leaves so many people, and keep them."""
-        predictor.confidence_threshold = 0.0
-        confidence = self._call(predictor, case)[0].confidence
-        last, next_one = confidence[case.people - 1 : case.people + 1]
-        predictor.confidence_threshold = float(last + next_one) / 2
-        self._reference[case] = (
-            predictor.confidence_threshold,
-            self._call(predictor, case),
-        )
+    def _rendering(self, people: People) -> Spread:
+        spent_ms: list[float] = []
+        for _ in range(RENDERINGS):
+            start = time.perf_counter()
+            draw_overlay(self.picture, people)
+            spent_ms.append((time.perf_counter() - start) * 1e3)
+        return Spread.of(spent_ms)
 
 
 @contextmanager
-def forced(predictor: Predictor, maps: Tensor) -> Iterator[StageClock]:
+def forced(predictor: Predictor, maps: Tensor, clock: StageClock) -> Iterator[None]:
     """Put scale maps (B, N, 2) in the place of the network's own, and time the stages."""
-    clock = StageClock(predictor.device.type == 'cuda')
     backend = predictor.running_backend
     network = predictor.network
     if isinstance(backend, FastBackend):
         predictor.use(lambda pictures, threshold: backend(pictures, threshold, maps, clock))
-        yield clock
+        yield
         return
     with _timed(network, clock), _timed_bodies(backend, clock):
         packed = maps.flatten(0, 1)
@@ -199,7 +225,7 @@ def forced(predictor: Predictor, maps: Tensor) -> Iterator[StageClock]:
             return found
 
         predictor.use(run)
-        yield clock
+        yield
 
 
 @contextmanager
