@@ -19,11 +19,13 @@ from mahmr_model.found import Found, InputPicture, NotFiniteError
 from mahmr_model.geometry.placement import Lens
 from mahmr_model.network import LayerPrediction
 from mahmr_model.preprocess import resize
-from mahmr_model.types import FloatArray, ImageArray
+from mahmr_model.types import FloatArray
 
 if TYPE_CHECKING:
     from mahmr_model.fast.backend import FastModel
 
+_COPIES = 4
+"""Parts in which a picture is brought to the device."""
 _PEOPLE = (8, 16, 32)
 """Bodies posed for each picture on CUDA: the first of these, or all queries, that suffices."""
 
@@ -129,9 +131,12 @@ class Session:
                 np.copyto(place, resize(picture.image_rgb, self.model.config.input_size))
             self.known.copy_(torch.tensor([picture.known_lens() for picture in pictures]))
             return
-        for i, picture in enumerate(pictures):
-            _copy(picture.image_rgb, self._pictures_on_host[i])
-            self.pictures[i].copy_(self._pictures_on_host[i], non_blocking=True)
+        step = -(-self.layout.size.height // _COPIES)
+        for i, picture in enumerate(pictures):  # a part goes over while the next is copied
+            for first in range(0, self.layout.size.height, step):
+                on_host = self._pictures_on_host[i, first : first + step]
+                np.copyto(on_host.numpy(), picture.image_rgb[first : first + step])
+                self.pictures[i, first : first + step].copy_(on_host, non_blocking=True)
         known = [picture.known_lens() for picture in pictures]
         if repr(known) != repr(self._known_on_host):  # not-a-number is not equal to itself
             self._known_on_host = known
@@ -292,11 +297,3 @@ class Session:
         return Lens.of_sizes(self.sizes, self.model.config.input_size, fov_rad).with_known(
             self.known
         )
-
-
-def _copy(image_rgb: ImageArray, room: Tensor) -> None:
-    """Copy a picture on the host, with several threads where torch may look at it."""
-    if image_rgb.flags.writeable:
-        room.copy_(torch.from_numpy(image_rgb))
-    else:  # torch warns of these
-        np.copyto(room.numpy(), image_rgb)
