@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -11,8 +12,7 @@ from torch import Tensor
 from mahmr_model.body.layer import BodyLayer, BodyOutput
 from mahmr_model.geometry.placement import Lens, project, translation_m
 from mahmr_model.geometry.rotations import (
-    axis_angle_from_rotation,
-    rotation_from_6d,
+    read_rotations,
     rotation_from_axis_angle,
 )
 from mahmr_model.network import LayerPrediction
@@ -60,13 +60,18 @@ def pose_queries(
     input_size: int,
     picture: Tensor,
     query: Tensor,
+    read_rotations: Callable[[Tensor], tuple[Tensor, Tensor]] = read_rotations,
 ) -> PosedQueries:
-    """Pose chosen queries, each given by its picture and its number (P,) int64, in float32."""
+    """
+    Pose chosen queries, each given by its picture and its number (P,) int64, in float32.
+
+    `read_rotations` may be replaced by something quicker that gives the same.
+    """
 
     def chosen(x: Tensor) -> Tensor:
         return x[picture, query].float()
 
-    rotations = rotation_from_6d(chosen(prediction.pose_6d).unflatten(-1, (24, 6)))
+    rotations, axis_angles = read_rotations(chosen(prediction.pose_6d))
     betas = chosen(prediction.betas)
     translation = chosen(translation_m(prediction.camera_abc.float(), lens, input_size))
     posed = body(rotations, betas)
@@ -74,7 +79,7 @@ def pose_queries(
     return PosedQueries(
         chosen(prediction.confidence_logits).sigmoid(),
         chosen(prediction.boxes_cxcywh_norm),
-        axis_angle_from_rotation(rotations),
+        axis_angles,
         betas,
         translation,
         joints,

@@ -89,6 +89,86 @@ def _attention_weights(first, second, hidden, out, columns, per_picture, BLOCK: 
     tl.store(out + row * columns + at, weights.to(out.dtype.element_ty), mask=inside)
 
 
+@triton.jit
+def _over_length(x, y, z):
+    length = tl.maximum(tl.sqrt(x * x + y * y + z * z), 1e-12)
+    return x / length, y / length, z / length
+
+
+@triton.jit
+def _read_rotations(numbers, rotations, axis_angles, count, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < count
+    first = numbers + 6 * at
+    ax, ay, az = _over_length(
+        tl.load(first, mask=inside, other=1.0),
+        tl.load(first + 2, mask=inside, other=0.0),
+        tl.load(first + 4, mask=inside, other=0.0),
+    )
+    bx = tl.load(first + 1, mask=inside, other=0.0)
+    by = tl.load(first + 3, mask=inside, other=1.0)
+    bz = tl.load(first + 5, mask=inside, other=0.0)
+    along = ax * bx + ay * by + az * bz
+    bx, by, bz = _over_length(bx - along * ax, by - along * ay, bz - along * az)
+    cx, cy, cz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    out = rotations + 9 * at
+    tl.store(out, ax, mask=inside)
+    tl.store(out + 1, bx, mask=inside)
+    tl.store(out + 2, cx, mask=inside)
+    tl.store(out + 3, ay, mask=inside)
+    tl.store(out + 4, by, mask=inside)
+    tl.store(out + 5, cy, mask=inside)
+    tl.store(out + 6, az, mask=inside)
+    tl.store(out + 7, bz, mask=inside)
+    tl.store(out + 8, cz, mask=inside)
+
+    # The row of q·qᵀ with the largest diagonal, as in geometry/rotations.py.
+    w, x, y, z = 1 + ax + by + cz, bz - cy, cx - az, ay - bx
+    best = w
+    diagonal = 1 + ax - by - cz
+    better = diagonal > best
+    best = tl.where(better, diagonal, best)
+    w, x = tl.where(better, bz - cy, w), tl.where(better, diagonal, x)
+    y, z = tl.where(better, bx + ay, y), tl.where(better, cx + az, z)
+    diagonal = 1 - ax + by - cz
+    better = diagonal > best
+    best = tl.where(better, diagonal, best)
+    w, x = tl.where(better, cx - az, w), tl.where(better, bx + ay, x)
+    y, z = tl.where(better, diagonal, y), tl.where(better, cy + bz, z)
+    diagonal = 1 - ax - by + cz
+    better = diagonal > best
+    w, x = tl.where(better, ay - bx, w), tl.where(better, cx + az, x)
+    y, z = tl.where(better, cy + bz, y), tl.where(better, diagonal, z)
+
+    length = tl.sqrt(w * w + x * x + y * y + z * z)
+    length = tl.where(w < 0, -length, length)
+    w, x, y, z = w / length, x / length, y / length, z / length
+    squared = x * x + y * y + z * z
+    # angle = 2·atan2(sine, w) = 8·atan(u), u = sine·share, at most tan(π/8); then its series.
+    quarter = tl.sqrt(squared) / (1 + w)
+    share = 1 / ((1 + w) * (1 + tl.sqrt(1 + quarter * quarter)))
+    u = squared * share * share
+    series = 1 / 11 - u * (1 / 13 - u * (1 / 15 - u / 17))
+    series = 1 - u * (1 / 3 - u * (1 / 5 - u * (1 / 7 - u * (1 / 9 - u * series))))
+    ratio = 8 * share * series
+    out = axis_angles + 3 * at
+    tl.store(out, x * ratio, mask=inside)
+    tl.store(out + 1, y * ratio, mask=inside)
+    tl.store(out + 2, z * ratio, mask=inside)
+
+
+def read_rotations(pose_6d: Tensor) -> tuple[Tensor, Tensor]:
+    """See `ops.read_rotations`."""
+    count = pose_6d.numel() // 6
+    shape = (*pose_6d.shape[:-1], pose_6d.shape[-1] // 6)
+    rotations = torch.empty(*shape, 3, 3, dtype=torch.float32, device=pose_6d.device)
+    axis_angles = torch.empty(*shape, 3, dtype=torch.float32, device=pose_6d.device)
+    _read_rotations[(triton.cdiv(count, 64),)](
+        pose_6d.contiguous(), rotations, axis_angles, count, BLOCK=64, num_warps=2
+    )
+    return rotations, axis_angles
+
+
 def add_normalised(x: Tensor, change: Tensor, eps: float) -> Tensor:
     """See `ops.add_normalised`."""
     out = torch.empty_like(change)

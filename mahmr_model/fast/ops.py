@@ -15,8 +15,15 @@ import torch.nn.functional as functional
 from mahmr_model.decoder.query_decoder import logit, LOGIT_EPS
 from mahmr_model.encoder.attention import torch_attention, variable_length_attention
 from mahmr_model.encoder.sine import frequencies, sine_code
+from mahmr_model.geometry import rotations
 
 logger = logging.getLogger(__name__)
+
+_TURNS = [
+    [1.0, 0, 0, 1, 0, 0] * 2 + [-1.0, 0, 0, 1, 0, 0] * 2,  # none, and half a turn about y
+    [1.0, 0, 0, -1, 0, 0] * 2 + [-1.0, 0, 0, -1, 0, 0] * 2,  # half a turn about x, about z
+]
+"""Rotations at the ends of their range: six numbers each, of four joints."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,14 @@ def attention_weights(first: Tensor, second: Tensor, hidden: Tensor, dtype: torc
     return scores.softmax(-1).flatten(0, 1).to(dtype)
 
 
+def read_rotations(pose_6d: Tensor) -> tuple[Tensor, Tensor]:
+    """Do what `geometry.rotations.read_rotations` does."""
+    kernels = fused_kernels(pose_6d.device)
+    if kernels is not None:
+        return kernels.read_rotations(pose_6d)
+    return rotations.read_rotations(pose_6d)
+
+
 @cache
 def fused_kernels(device: torch.device) -> Any:
     """Return the module of Triton kernels where they are right on a device, otherwise None."""
@@ -157,6 +172,14 @@ def _try(kernels: Any, device: torch.device) -> None:
             lambda *arguments: kernels.refined_boxes(*arguments, LOGIT_EPS),
             refined_boxes,
             (random(7, 4), boxes),
+        ),
+        *(
+            (
+                lambda x, part=part: kernels.read_rotations(x)[part],
+                lambda x, part=part: read_rotations(x)[part],
+                (torch.cat([random(3, 144), torch.tensor(_TURNS).repeat(1, 6)]),),
+            )
+            for part in (0, 1)
         ),
     ]
     for kernel, plain, arguments in cases:

@@ -14,6 +14,7 @@ from mahmr_model.bodies import pose_queries
 from mahmr_model.eager import choose, found_of
 from mahmr_model.fast.encoder import Choice, Encoded
 from mahmr_model.fast.layout import bucket, CELL_NUMBERS, make_layout, PictureSize
+from mahmr_model.fast.ops import read_rotations
 from mahmr_model.fast.stages import Stages
 from mahmr_model.found import Found, InputPicture, NotFiniteError
 from mahmr_model.geometry.placement import Lens
@@ -258,6 +259,7 @@ class Session:
                 self.model.config.input_size,
                 picture,
                 top.flatten(),
+                read_rotations,
             )
             shapes = {name: value.shape for name, value in vars(people).items()}
             parts = [*vars(people).values(), lens.focal_xy_px]

@@ -81,3 +81,9 @@ def axis_angle_from_rotation(rotation: Tensor) -> Tensor:
     near_one = torch.where(small, cosine, torch.ones_like(cosine))
     series = 2 / near_one - (2 / 3) * squared / near_one**3
     return vector * torch.where(small, series, 2 * torch.atan2(sine, cosine) / sine)
+
+
+def read_rotations(pose_6d: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn (..., 6·J) numbers into rotation matrices (..., J, 3, 3) and vectors (..., J, 3)."""
+    rotations = rotation_from_6d(pose_6d.unflatten(-1, (-1, 6)))
+    return rotations, axis_angle_from_rotation(rotations)
