@@ -9,6 +9,7 @@ import warnings
 
 import torch
 from torch import Tensor
+from torch.fx.experimental import _config as shapes
 
 logger = logging.getLogger(__name__)
 
@@ -27,18 +28,20 @@ class Fused(Generic[_Result]):
     def __init__(self, function: Callable[..., _Result]) -> None:
         self._plain = function
         self._compiled = torch.compile(function, dynamic=True, fullgraph=True)
-        self._usable = True
+        self.usable = True
 
     def __call__(self, *arguments: object) -> _Result:
         """Call the function, which must not change its arguments."""
-        if not self._usable:
+        if not self.usable:
             return self._plain(*arguments)
         try:
-            with warnings.catch_warnings():
+            # Sizes that happen to be equal at first are no reason to compile again later.
+            any_sizes = shapes.patch(use_duck_shape=False)  # type: ignore[attr-defined]
+            with warnings.catch_warnings(), any_sizes:
                 warnings.simplefilter('ignore')
                 return self._compiled(*arguments)
         except Exception as error:  # compilers fail in many ways; a full device fails again below
-            self._usable = False
+            self.usable = False
             logger.warning(
                 '%s is not fused and will be slower: %s', self._plain.__name__, str(error)[:300]
             )

@@ -239,11 +239,12 @@ def _recorded(image: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tens
 def _noise(image: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
     """Return (B, 3, H, W) of unit deviation."""
     height, width = image.shape[2:]
-    across = torch.arange(max(height, width), dtype=torch.int32, device=image.device)
-    place = sensors.noise_place
-    rows = (place[:, 1:] + across[:height]) % _NOISE_SIDE
+    place, device = sensors.noise_place, image.device
+    row = torch.arange(height, dtype=torch.int32, device=device)
+    column = torch.arange(width, dtype=torch.int32, device=device)
+    rows = (place[:, 1:] + row) % _NOISE_SIDE
     rows = rows + place[:, :1] % 2 * _NOISE_SIDE
-    columns = (place[:, :1] + across[:width]) % _NOISE_SIDE
+    columns = (place[:, :1] + column) % _NOISE_SIDE
     index = (rows[:, :, None] * _NOISE_SIDE + columns[:, None]).flatten()
     noise = rows_at(tables.noise.view(-1, 4), index)
     return noise.view(-1, height, width, 4)[..., :3].permute(0, 3, 1, 2)
