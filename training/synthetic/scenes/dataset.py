@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import hashlib
 import json
 import multiprocessing
+import os
 from pathlib import Path
+import threading
 
 import cv2
 import numpy as np
@@ -108,8 +110,17 @@ _workers_renderer: list[SceneRenderer] = []
 
 
 def _start(device: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _workers_renderer.append(_renderer(device))
+
+
+def _end_with_parent() -> None:
+    """End this process where the one that feeds it was killed: nobody else would end it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(out: Path, plan: Plan, first: int) -> int:
