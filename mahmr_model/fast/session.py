@@ -83,6 +83,7 @@ class Session:
         )
         self.decoded = model.decoder.empty(batch)
         self.fov_rad = torch.zeros(batch, device=device)
+        self._forced: tuple[Tensor, Choice] | None = None  # the last scale map from outside
         self._people = _PEOPLE[0]
         self._totals = self._on_host((2,), torch.int64)
         self._results = self._on_host((0,), torch.float32)
@@ -155,8 +156,9 @@ class Session:
 
         choice = self.stages('coarse', look)
         if scale_map is not None:
-            forced = encoder.choose(scale_map, layout)
-            for name, value in vars(forced).items():
+            if self._forced is None or self._forced[0] is not scale_map:
+                self._forced = (scale_map, encoder.choose(scale_map, layout))
+            for name, value in vars(self._forced[1]).items():
                 getattr(choice, name).copy_(value)
         mark('coarse pass')
         return choice
