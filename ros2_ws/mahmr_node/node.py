@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import threading
+import time
 import traceback
 from typing import Any, TYPE_CHECKING
 
@@ -59,6 +60,7 @@ class MahmrNode(LifecycleNode):
         self._bodies: Bodies | None = None
         self._lines: list[CameraLine] = []
         self._worker: Worker | None = None
+        self._stopped: list[Worker] = []
         self._lifecycle_state = 'unconfigured'
         self._diagnostics = Diagnostics(
             self,
@@ -91,9 +93,10 @@ class MahmrNode(LifecycleNode):
 
     def close(self, timeout_s: float) -> bool:
         """End all work for good; whether the worker has ended within `timeout_s` seconds."""
-        worker = self._worker
         self._leave()
-        return worker is None or worker.join(timeout_s)
+        end_s = time.monotonic() + timeout_s
+        ended = [worker.join(max(end_s - time.monotonic(), 0)) for worker in self._stopped]
+        return all(ended)
 
     def _answer_impossible_transitions(self) -> None:
         """
@@ -204,6 +207,8 @@ class MahmrNode(LifecycleNode):
     def _stop(self) -> None:
         if self._worker is not None:
             self._worker.stop()
+            # Until its last frame has come out of the network, the process cannot end well.
+            self._stopped = [w for w in self._stopped if not w.join(0)] + [self._worker]
             self._worker = None
         if self._bodies is not None:
             self._bodies.leave()

@@ -105,6 +105,21 @@ def test_hundred_cycles(rig: Rig) -> None:
     assert process.threads <= threads + 2, 'each cycle leaves threads'
 
 
+def test_signal_after_deactivation_mid_frame(rig: Rig) -> None:
+    """A network that still computes for a deactivated node does no harm to the end."""
+    log = rig.folder / 'log'
+    process = rig.start_node(
+        env={stand_in.DELAY_S: '20', stand_in.COMPUTES: '1', stand_in.LOG: str(log)}
+    )
+    camera = rig.camera()
+    camera.send()
+    rig.wait(lambda: log.exists() and 'entered' in log.read_text(), 'a frame in the network')
+    assert rig.change_state(DEACTIVATE)
+    assert rig.change_state(CLEANUP)
+    assert process.stop() < 5.0
+    assert 'batch' not in log.read_text(), 'the network was waited for'
+
+
 def test_broken_model_file(rig: Rig) -> None:
     """The true loader: a file that is no model fails the transition, says why, and no more."""
     weights = rig.folder / 'half.bin'
