@@ -31,6 +31,7 @@ from mahmr_model.body.data import load_body
 from mahmr_model.errors import UserError
 from training.ahead import one_ahead
 from training.batches import DeviceBatch
+from training.compiling import compile_parts
 from training.config import load_config, RunConfig
 from training.criterion import Criterion
 from training.recipe import build_model, MeshRecipe, run_body
@@ -58,6 +59,9 @@ class Step:
         self._config = config
         body = load_body(run_body(config)[0])
         model = build_model(replace(config, starts_from=()), body).to(self.accelerator.device)
+        on_cuda = self.accelerator.device.type == 'cuda'
+        if config.training.compile and on_cuda and not self.plain:
+            compile_parts(model)
         optimiser = make_optimiser(model, config.training, self.accelerator.device)
         self._model, self._optimiser = self.accelerator.prepare(model, optimiser)
         self._model.train()

@@ -17,6 +17,7 @@ from mahmr_model.body.data import BodyData, load_body
 from mahmr_model.errors import UserError
 from mahmr_model.weights import load_model
 from training.checkpoints import find_checkpoint, list_checkpoints
+from training.compiling import compile_parts
 from training.config import config_names, load_config, RunConfig, STAGES
 from training.data.dataset import Sample
 from training.epoch_end import COMPARISONS, EpochEnd
@@ -90,6 +91,8 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     body_path, body_kind = run_body(config)
     body = load_body(body_path)
     model = build_model(config, body)
+    if config.training.compile and accelerator.device.type == 'cuda':
+        compile_parts(model)
     evaluator = Evaluator(config, accelerator, body_path)
     evaluator.check(config.model)
     data = training_data(config, body_path)

@@ -96,6 +96,11 @@ class TrainingConfig:
     seed: int = 42
     true_map_epochs: int = 0
     """In so many epochs the tokens are chosen by the true scale map (published: 0)."""
+    compile: bool = False
+    """
+    Whether parts of the model are compiled, on CUDA: faster steps after a slow beginning. Worth it
+    where a run makes thousands of steps.
+    """
     log_every: int = 10
     """Steps between two entries of the losses."""
     checkpoint_every: int = 0

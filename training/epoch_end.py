@@ -8,6 +8,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from mahmr_model.body.data import BodyData
@@ -52,6 +53,10 @@ class EpochEnd:
 
     def __call__(self, epoch: int, step: int, *, over: bool) -> None:
         """Save weights, draw some training pictures and evaluate; `over`: no epoch follows."""
+        with torch.compiler.set_stance('force_eager'):  # of other sizes: not worth compiling
+            self._end(epoch, step, over)
+
+    def _end(self, epoch: int, step: int, over: bool) -> None:
         network = self._model.network
         loaded = LoadedModel(network, self._body, f'{self._config.name}, epoch {epoch + 1}', False)
         if self._accelerator.is_main_process:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -48,8 +48,9 @@ class TrainingOutput:
     picture: Ints
     """(R,) whose row it is, on the host."""
     lens: Lens
-    body: nn.Module
-    input_size: int
+    pose: Callable[[LayerPrediction, Lens], QueryPeople]
+    project: Callable[[LayerPrediction, Lens], Tensor]
+    """`joints_px` of `pose` alone."""
     queries: DenoisingQueries | None
     denoising_logits: Tensor | None
     """(L, B, D) confidences of all denoising queries before the sigmoid."""
@@ -90,11 +91,11 @@ class TrainingOutput:
 
     def posed(self, rows: Ints) -> QueryPeople:
         """Pose chosen rows (L, M) of each layer in one go: (L·M, ...), layer after layer."""
-        return query_people(*self._chosen(rows), self.body, self.input_size)
+        return self.pose(*self._chosen(rows))
 
     def pixels(self, rows: Ints) -> Tensor:
         """Return the joints of chosen rows (L, M) in the picture: (L·M, 45, 2)."""
-        return query_pixels(*self._chosen(rows), self.body, self.input_size)
+        return self.project(*self._chosen(rows))
 
     def _chosen(self, rows: Ints) -> tuple[LayerPrediction, Lens]:
         """Return chosen rows (L, M) of each layer as (L·M, ...), and the lens of each."""
@@ -116,6 +117,9 @@ class TrainingOutput:
 class TrainingModel(nn.Module):
     """Holds the network that is trained; the network itself never sees a target."""
 
+    pose: Callable[[LayerPrediction, Lens], QueryPeople]
+    project: Callable[[LayerPrediction, Lens], Tensor]
+
     def __init__(
         self,
         network: MAHMR,
@@ -135,6 +139,8 @@ class TrainingModel(nn.Module):
             )
         self.token_head = TokenHead(sizes.encoder_dim, sizes.input_size) if teach_tokens else None
         self._half_weights = HalfWeights(self)
+        self.pose = partial(query_people, body=self.body, input_size=sizes.input_size)
+        self.project = partial(query_pixels, body=self.body, input_size=sizes.input_size)
 
     def forward(
         self,
@@ -193,8 +199,8 @@ class TrainingModel(nn.Module):
             _stacked(network.heads(_chosen(decoded, chosen), all_layers=True)),
             picture,
             Lens.assumed(sizes, size, fov_rad).to(memory.device),
-            self.body,
-            size,
+            self.pose,
+            self.project,
             queries,
             self._denoising_logits(decoded, first_learnt) if queries is not None else None,
             None if coarse is None else coarse.scale_logits,

@@ -59,47 +59,65 @@ class DecoderLayer(nn.Module):
         query_position, query_sine (B, Q, d); memory, memory_position (T, d) packed by
         `memory_lengths`; attention_mask (Q, Q) is true where a query (row) may see another.
         """
-        x = queries
-        x = x + self.attend_queries(self.norm1(x), query_position, attention_mask)
-        x = x + self._attend_memory(
-            self.norm2(x), query_position, query_sine, memory, memory_position, memory_lengths
-        )
-        x = x + self.linear2(functional.relu(self.linear1(self.norm3(x))))
-        return x
+        batch, count, _ = queries.shape
+        position = query_position
+        q, k, v = self.before(queries, position)
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask)
+        x, q, k, v = self.between(queries, attended, position, query_sine, memory, memory_position)
+        attended = packed_attention(q, k, v, [count] * batch, memory_lengths)
+        return self.after(x, attended)
 
     def attend_queries(self, x: Tensor, position: Tensor, mask: Tensor | None) -> Tensor:
         """Let queries, normalised (B, Q, d), look at each other; returns the change (B, Q, d)."""
-        q = self.sa_qcontent_proj(x) + self.sa_qpos_proj(position)
-        k = self.sa_kcontent_proj(x) + self.sa_kpos_proj(position)
-        q, k, v = (self._by_head(y).transpose(1, 2) for y in (q, k, self.sa_v_proj(x)))
+        q, k, v = self._self_projections(x, position)
         attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.sa_out_proj(attended.transpose(1, 2).flatten(2))
 
-    def _attend_memory(
+    def before(self, x: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q, k and v (B, heads, Q, d/heads) of the queries among themselves."""
+        return self._self_projections(self.norm1(x), position)
+
+    def between(
         self,
         x: Tensor,
+        attended: Tensor,
         position: Tensor,
         sine: Tensor,
         memory: Tensor,
         memory_position: Tensor,
-        lengths: Sequence[int],
-    ) -> Tensor:
-        batch, count, _ = x.shape
-        q = self.ca_qcontent_proj(x)
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """
+        Take in what queries saw of each other (B, heads, Q, d/heads).
+
+        Returns the queries (B, Q, d), and for their look at the memory q (B·Q, heads, 2d/heads),
+        k (T, heads, 2d/heads) and v (T, heads, d/heads).
+        """
+        x = x + self.sa_out_proj(attended.transpose(1, 2).flatten(2))
+        normalised = self.norm2(x)
+        q = self.ca_qcontent_proj(normalised)
         k = self.ca_kcontent_proj(memory)
         k_position = self.ca_kpos_proj(memory_position)
         if self.ca_qpos_proj is not None:
             q = q + self.ca_qpos_proj(position)
             k = k + k_position
         q_sine = self.ca_qpos_sine_proj(sine)
-        attended = packed_attention(
+        return (
+            x,
             torch.cat([self._by_head(q), self._by_head(q_sine)], dim=-1).flatten(0, 1),
             torch.cat([self._by_head(k), self._by_head(k_position)], dim=-1),
             self._by_head(self.ca_v_proj(memory)),
-            [count] * batch,
-            lengths,
         )
-        return self.ca_out_proj(attended.flatten(1)).view_as(x)
+
+    def after(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Take in what queries saw of the memory (B·Q, heads, d/heads)."""
+        x = x + self.ca_out_proj(attended.flatten(1)).view_as(x)
+        return x + self.linear2(functional.relu(self.linear1(self.norm3(x))))
+
+    def _self_projections(self, x: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q = self.sa_qcontent_proj(x) + self.sa_qpos_proj(position)
+        k = self.sa_kcontent_proj(x) + self.sa_kpos_proj(position)
+        q, k, v = (self._by_head(y).transpose(1, 2) for y in (q, k, self.sa_v_proj(x)))
+        return q, k, v
 
     def _by_head(self, x: Tensor) -> Tensor:
         """Split (..., d) into (..., heads, d/heads)."""

@@ -72,14 +72,20 @@ class QueryDecoder(nn.Module):
         for index, layer in enumerate(self.layers):
             position, sine = self.query_codes(x, current, first=index == 0)
             x = layer(x, position, sine, memory, memory_position, memory_lengths, attention_mask)
-            hidden = self.norm(x)
-            with torch.autocast(x.device.type, enabled=False):  # half precision costs pixels
-                shift = self.bbox_embed[index](hidden.float())
+            hidden, box, entering = self.refine(self.bbox_embed[index], x, entering, current)
             output.hidden.append(hidden)
-            output.boxes_cxcywh_norm.append((shift + logit(entering)).sigmoid())
-            entering = (shift + logit(current)).sigmoid()
+            output.boxes_cxcywh_norm.append(box)
             current = entering.detach()
         return output
+
+    def refine(
+        self, box_head: nn.Module, x: Tensor, entering: Tensor, current: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return normalised queries, their box, and the box that enters the next layer."""
+        hidden = self.norm(x)
+        with torch.autocast(x.device.type, enabled=False):  # half precision costs pixels
+            shift = box_head(hidden.float())
+        return hidden, (shift + logit(entering)).sigmoid(), (shift + logit(current)).sigmoid()
 
     def query_codes(self, x: Tensor, box: Tensor, *, first: bool) -> tuple[Tensor, Tensor]:
         """Return the queries' position (B, Q, d) and their modulated sine code (B, Q, d)."""

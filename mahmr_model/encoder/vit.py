@@ -39,11 +39,10 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Attend: x (T, dim) → (T, dim)."""
-        q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)
-        attended = packed_attention(q, k, v, lengths, lengths)
-        return self.proj(attended.flatten(1))
+    def attend(self, qkv: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Attend with what `qkv` gave, (T, 3·dim); `proj` is still to be applied: (T, dim)."""
+        q, k, v = qkv.view(len(qkv), 3, self.heads, -1).unbind(1)
+        return packed_attention(q, k, v, lengths, lengths).flatten(1)
 
 
 class FeedForward(nn.Module):
@@ -73,9 +72,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """Map packed tokens x (T, dim) → (T, dim)."""
-        x = x + self.ls1(self.attn(self.norm1(x), lengths))
-        x = x + self.ls2(self.mlp(self.norm2(x)))
-        return x
+        return self.after(x, self.attn.attend(self.before(x), lengths))
+
+    def before(self, x: Tensor) -> Tensor:
+        """Return queries, keys and values (T, 3·dim)."""
+        qkv: Tensor = self.attn.qkv(self.norm1(x))
+        return qkv
+
+    def after(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Take in what was attended to (T, dim)."""
+        x = x + self.ls1(self.attn.proj(attended))
+        return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class VisionTransformer(nn.Module):
