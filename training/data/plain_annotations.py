@@ -82,5 +82,5 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # a damaged archive can raise nearly anything
         raise UserError(
             f'{path} should hold annotations of scenes, but cannot be read '
-            f'({type(error).__name__}: {error}); write it again.'
+            f'({type(error).__name__}: {error}); remove it and write it again.'
         ) from error

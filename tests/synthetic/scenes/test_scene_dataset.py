@@ -243,6 +243,10 @@ def test_the_command_says_what_is_wrong(
     assert '--count should be at least 1, not 0' in capsys.readouterr().err
     assert main([str(tmp_path), '--seed', '20260000', '--count', '1', '--workers', '0']) == 2
     assert 'held-out' in capsys.readouterr().err
+    assert main([str(tmp_path), '--device', 'tpu']) == 2
+    assert '--device should be cpu, cuda or cuda:1, not tpu' in capsys.readouterr().err
+    assert main([str(tmp_path), '--device', 'cuda:99']) == 2
+    assert '--device cuda:99 is not there' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

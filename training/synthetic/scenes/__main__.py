@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+import re
 import sys
 
 import torch
@@ -37,8 +38,12 @@ def _plan(options: argparse.Namespace) -> Plan:
     for name, least in (('count', 1), ('size', 56), ('workers', 0), ('seed', 0)):
         if getattr(options, name) < least:
             raise UserError(f'--{name} should be at least {least}, not {getattr(options, name)}.')
-    if options.device.startswith('cuda') and not torch.cuda.is_available():
-        raise UserError(f'--device {options.device} needs a CUDA device, but there is none.')
+    if not re.fullmatch(r'cpu|cuda(:\d+)?', options.device):
+        raise UserError(f'--device should be cpu, cuda or cuda:1, not {options.device}.')
+    number = int(options.device.partition(':')[2] or 0)
+    if options.device != 'cpu' and number >= torch.cuda.device_count():
+        there = torch.cuda.device_count()
+        raise UserError(f'--device {options.device} is not there: {there} CUDA devices are.')
     if options.held_out:
         return held_out_plan(options.size)
     return Plan('train', options.count, options.seed, options.size)
