@@ -86,6 +86,7 @@ setup(
         'tqdm',
     ],
     extras_require={
+        'gpu': ['xformers'],
         'bag': ['rosbags'],
         'ros': [*ROS, *ROS_BUILD],
         'dev': ['motmetrics', 'mypy', 'pytest', 'rosbags', 'ruff'],

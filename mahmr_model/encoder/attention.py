@@ -32,8 +32,11 @@ def packed_attention(
 
     q (Tq, heads, c), k (Tk, heads, c), v (Tk, heads, cv); the lengths say how many consecutive
     rows belong to each picture. Returns (Tq, heads, cv). On CUDA it is one kernel for the batch,
-    forward and backward; where none works, and on a CPU, picture by picture: the same numbers.
+    forward and backward: xFormers' where it truly works, or else torch's own; where none works,
+    and on a CPU, it goes picture by picture: the same numbers.
     """
+    if q.device.type == 'cuda' and _works(by_xformers, q.device, q.dtype):
+        return xformers_attention(q, k, v, q_lengths, k_lengths)
     if variable_length_kernel(q, v) is None:
         return torch_attention(q, k, v, q_lengths, k_lengths)
     return variable_length_attention(
@@ -106,6 +109,30 @@ def torch_attention(
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
+def xformers_attention(
+    q: Tensor, k: Tensor, v: Tensor, q_lengths: Sequence[int], k_lengths: Sequence[int]
+) -> Tensor:
+    """Do what `packed_attention` does with xFormers; it has no kernels for the CPU."""
+    import xformers.ops as ops
+
+    mask = _xformers_mask(tuple(q_lengths), tuple(k_lengths), q.device)
+    attended: Tensor = ops.memory_efficient_attention(q[None], k[None], v[None], attn_bias=mask)
+    return attended[0]
+
+
+def by_xformers(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_starts: Tensor,
+    k_starts: Tensor,
+    q_longest: int,
+    k_longest: int,
+) -> Tensor:
+    """Attend by xFormers as a `Kernel`, for trials alone: it asks the device for lengths."""
+    return xformers_attention(q, k, v, q_starts.diff().tolist(), k_starts.diff().tolist())
+
+
 def flash_attention(
     q: Tensor,
     k: Tensor,
@@ -156,6 +183,16 @@ def efficient_attention(
 
 
 @lru_cache(maxsize=256)
+def _xformers_mask(
+    q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], device: torch.device
+) -> Any:
+    from xformers.ops.fmha.attn_bias import BlockDiagonalMask
+
+    with torch.inference_mode(False):  # or training could not use it later
+        return BlockDiagonalMask.from_seqlens(list(q_lengths), list(k_lengths), device=device)
+
+
+@lru_cache(maxsize=256)
 def _sequence_starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # or training could not use it later
         return on_device(np.cumsum((0, *lengths), dtype=np.int32), device)
@@ -174,7 +211,9 @@ def _works(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> bool:
                 _compare(kernel, value_width, device, dtype)
     except Exception as error:  # a missing operator or kernel, a wrong result: any means "no"
         first_line = str(error).strip().splitlines()[:1]
-        logger.warning(
+        optional = kernel is by_xformers  # built for one version of torch each
+        logger.log(
+            logging.INFO if optional else logging.WARNING,
             'No %s for %s on %s: attention goes another, perhaps slower, way (%s).',
             getattr(kernel, '__name__', 'kernel'),
             dtype,

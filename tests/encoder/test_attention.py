@@ -5,6 +5,7 @@ import torch.nn.functional as functional
 
 from mahmr_model.encoder.attention import (
     _works,
+    by_xformers,
     flash_attention,
     packed_attention,
     sequence_starts,
@@ -49,6 +50,7 @@ def test_kernel_is_taken_only_where_outputs_and_gradients_are_right() -> None:
         assert not _works(across_sequences, cpu, torch.float32)
         assert not _works(without_gradient, cpu, torch.float32)
         assert not _works(flash_attention, cpu, torch.float32)
+        assert not _works(by_xformers, cpu, torch.float32)
 
 
 def test_starts_of_sequences_serve_training_after_inference() -> None:
