@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import overload
 
 import cv2
 import numpy as np
@@ -79,6 +81,42 @@ def normalise(images_rgb: Tensor, multiple: int) -> Tensor:
     )
     mean, std = _imagenet(images_rgb.device)
     return (padded.float() / 255 - mean) / std
+
+
+class StackedImages(Sequence[Tensor]):
+    """
+    Pictures (3, H, W) that lie in one tensor, each at the upper left of its place.
+
+    To others they are a sequence; who knows that they lie together need not take them up singly.
+    """
+
+    def __init__(self, canvas: Tensor, sizes_hw: Sequence[tuple[int, int]]) -> None:
+        """Take the tensor (B, 3, height, width) and the size of each picture."""
+        self.canvas, self.sizes_hw = canvas, list(sizes_hw)
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.sizes_hw)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Tensor]: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        """Return a picture, or some of them."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        height, width = self.sizes_hw[index]
+        return self.canvas[index, :, :height, :width]
+
+
+def sizes_of(images: Sequence[Tensor]) -> list[tuple[int, int]]:
+    """Return the height and width of pictures (3, H, W)."""
+    if isinstance(images, StackedImages):
+        return images.sizes_hw
+    return [(image.shape[1], image.shape[2]) for image in images]
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mahmr_model.preprocess import normalise
+from mahmr_model.preprocess import normalise, StackedImages
 from training.batch_truth import BatchTruth, packed
 from training.data.dataset import Batch
 
@@ -17,8 +17,8 @@ from training.data.dataset import Batch
 class DeviceBatch:
     """B pictures and their truth, as the network and the losses want them."""
 
-    images: list[Tensor]
-    """(B,) of float32 (3, H, W), padded and normalised: views of one tensor."""
+    images: StackedImages
+    """(B,) of float32 (3, H, W), padded and normalised."""
     truth: BatchTruth
     indices: Sequence[int]
     """(B,) the places of the samples in the data set."""
@@ -37,7 +37,7 @@ class DeviceBatch:
     def tensors(self) -> list[Tensor]:
         """Return everything on the device."""
         truth = [value for value in vars(self.truth).values() if isinstance(value, Tensor)]
-        return [*self.images[:1], *truth]
+        return [self.images.canvas, *truth]
 
 
 def from_pictures(
@@ -53,22 +53,17 @@ def from_pictures(
     if device.type == 'cuda':
         truth = truth.pin_memory()
     return DeviceBatch(
-        padded_views(canvas, sizes, multiple),
+        padded(canvas, sizes, multiple),
         truth.to(device),
         indices,
     )
 
 
-def padded_views(
-    canvas: Tensor, sizes_hw: Sequence[tuple[int, int]], multiple: int
-) -> list[Tensor]:
+def padded(canvas: Tensor, sizes_hw: Sequence[tuple[int, int]], multiple: int) -> StackedImages:
     """
-    Return pictures (3, H, W) of a canvas (B, height, width, 3) of 8 bits, padded and normalised.
+    Return the pictures of a canvas (B, height, width, 3) of 8 bits, padded and normalised.
 
     Each begins at the canvas's upper left corner, and what of the canvas is not its own is black.
     """
-    normalised = normalise(canvas, multiple)
-    return [
-        image[:, : height + -height % multiple, : width + -width % multiple]
-        for image, (height, width) in zip(normalised, sizes_hw, strict=True)
-    ]
+    sizes = [(h + -h % multiple, w + -w % multiple) for h, w in sizes_hw]
+    return StackedImages(normalise(canvas, multiple), sizes)

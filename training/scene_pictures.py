@@ -11,7 +11,7 @@ import torch
 from mahmr_model.body.data import BodyData
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.config import ModelConfig
-from training.batches import DeviceBatch, padded_views
+from training.batches import DeviceBatch, padded
 from training.synthetic.scenes.batch import pack, Packed
 from training.synthetic.scenes.draw import draw_scene, SceneConfig
 from training.synthetic.scenes.look import draw_look, Look
@@ -99,12 +99,12 @@ class SceneStudio:
         with self._beside():
             rendered = self._renderer.draw(scenes.packed)
             truth = self._truth(scenes.numbers.to(self._device), rendered)
-            views = padded_views(rendered.images, truth.sizes_hw, self._multiple)
+            images = padded(rendered.images, truth.sizes_hw, self._multiple)
             made = None
             if self._stream is not None:
                 made = torch.cuda.Event()
                 made.record(self._stream)
-        return DeviceBatch(views, truth, indices, made)
+        return DeviceBatch(images, truth, indices, made)
 
     def _beside(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)

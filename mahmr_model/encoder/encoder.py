@@ -27,6 +27,7 @@ from mahmr_model.encoder.tokens import (
 )
 from mahmr_model.encoder.vit import NORM_EPS, VisionTransformer
 from mahmr_model.mlp import MLP
+from mahmr_model.preprocess import sizes_of, StackedImages
 from mahmr_model.transfer import on_device
 
 
@@ -86,11 +87,11 @@ class ImageEncoder(nn.Module):
     def encode_plain(self, images: Sequence[Tensor]) -> Tokens:
         """Encode pictures (3, H, W), sides multiples of 14, in tokens of one size."""
         places = [
-            _grid_yx(image.shape[1] // PATCH, image.shape[2] // PATCH, image.device)
-            for image in images
+            _grid_yx(height // PATCH, width // PATCH, self.encoder_pos_embeds.device)
+            for height, width in sizes_of(images)
         ]
         lengths = [len(yx) for yx in places]
-        picture, yx = _pictures(lengths, images[0].device), torch.cat(places)
+        picture, yx = _pictures(lengths, self.encoder_pos_embeds.device), torch.cat(places)
         pixels = _cut(_canvas(images), PATCH, picture, yx)
         features = _projected(pixels, self.encoder_patch_proj) + _at(self.encoder_pos_embeds, yx)
 
@@ -206,9 +207,7 @@ class ImageEncoder(nn.Module):
     def _cells(self, images: Sequence[Tensor]) -> Cells:
         """List the cells of each picture in Morton order, those outside the picture skipped."""
         orders: dict[tuple[int, int], Tensor] = {}
-        sizes = [
-            (image.shape[1] // (2 * PATCH), image.shape[2] // (2 * PATCH)) for image in images
-        ]
+        sizes = [(h // (2 * PATCH), w // (2 * PATCH)) for h, w in sizes_of(images)]
         for rows, columns in sizes:
             if (rows, columns) not in orders:
                 order = self.z_order_map[:rows, :columns].flatten().argsort()
@@ -254,6 +253,8 @@ def _pictures(lengths: Sequence[int], device: torch.device) -> Tensor:
 
 def _canvas(images: Sequence[Tensor]) -> Tensor:
     """Return pictures (3, H, W) in one tensor (B, 3, H, W), smaller ones at its upper left."""
+    if isinstance(images, StackedImages):
+        return images.canvas
     if all(image.shape == images[0].shape for image in images):
         return torch.stack(list(images))
     height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
