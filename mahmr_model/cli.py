@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 import logging
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ from mahmr_model.predictor import DEFAULT_THRESHOLD, Predictor
 from mahmr_model.render import draw_panel
 from mahmr_model.results import result_paths, save_people
 from mahmr_model.tracking import Smoother, Tracker
-from mahmr_model.types import Camera
+from mahmr_model.types import Camera, ImageArray
 
 RESULTS = Path('mahmr_results')
 
@@ -204,13 +204,23 @@ def _run_video(options: argparse.Namespace) -> int:
     out: Path = options.out
     name = options.input.stem
     count = 0
+    frames: deque[ImageArray] = deque()
+
+    def taken() -> Iterator[tuple[ImageArray, Camera | None]]:
+        for frame in video:
+            frames.append(frame)
+            yield frame, camera
+
     with (
         written_beside(out / f'{name}.mp4') as temporary,
         video_writer(temporary, video.frames_per_s) as writer,
     ):
-        for frame in tqdm(video, total=video.announced_frames or None, unit='frame', disable=None):
+        found = predictor.stream(taken())
+        total = video.announced_frames or None
+        for people in tqdm(found, total=total, unit='frame', disable=None):
+            frame = frames.popleft()
             now_s = count / video.frames_per_s
-            people = tracker.update(predictor(frame, camera), now_s)
+            people = tracker.update(people, now_s)
             if smoother is not None:
                 people = smoother.update(people, now_s)
             panel = draw_panel(frame, people)

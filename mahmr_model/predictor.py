@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 import logging
 from pathlib import Path
 import time
@@ -123,6 +125,40 @@ class Predictor:
             self._people(picture, one, seconds)
             for picture, one in zip(pictures, found, strict=True)
         ]
+
+    def stream(self, pictures: Iterable[tuple[ImageArray, Camera | None]]) -> Iterator[People]:
+        """
+        Find the people of one picture after the other, each with its lens or None.
+
+        On CUDA the next picture is taken and begun before the last one's people are there: more
+        pictures a second, each as many seconds after it was taken as by a call.
+        """
+        waiting: deque[InputPicture] = deque()
+
+        def prepared() -> Iterator[InputPicture]:
+            for image, camera in pictures:
+                waiting.append(self._prepare(image, camera))
+                yield waiting[-1]
+
+        source = prepared()
+        start = time.perf_counter()
+        for picture in source:  # the first one shows what works here
+            yield self._people(picture, self._find([picture])[0], time.perf_counter() - start)
+            waiting.clear()
+            break
+        backend = self.running_backend
+        if isinstance(backend, FastBackend) and backend.ahead:
+            start = time.perf_counter()
+            with suppress(NotFiniteError):  # then the plain calls below find another way
+                for found in backend.stream(source, self.confidence_threshold):
+                    if found.not_finite():
+                        break
+                    yield self._people(waiting.popleft(), found, time.perf_counter() - start)
+                    start = time.perf_counter()
+        while waiting or next(source, None) is not None:
+            start = time.perf_counter()
+            picture = waiting.popleft()
+            yield self._people(picture, self._find([picture])[0], time.perf_counter() - start)
 
     def warm_up(
         self,

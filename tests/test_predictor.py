@@ -246,6 +246,44 @@ def test_warming_up_changes_nothing(predictor: Predictor, picture: np.ndarray) -
     assert_same(fresh(picture), predictor(picture))
 
 
+@pytest.mark.parametrize('ahead', [False, True])
+def test_a_stream_gives_what_calls_give(
+    ahead: bool, predictor: Predictor, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running ahead is what CUDA does; pictures of another size and lenses come in between."""
+    streaming = Predictor.load(device='cpu')
+    backend = streaming.running_backend
+    assert isinstance(backend, FastBackend)
+    monkeypatch.setattr(backend, 'ahead', ahead)
+    size = predictor.network.config.input_size
+    square = picture[:, :size] if picture.shape[1] > size else picture
+    lens = Camera.from_horizontal_fov(1.2, square.shape[1], square.shape[0])
+    flipped = np.ascontiguousarray(square[::-1])
+    tall = np.ascontiguousarray(square.transpose(1, 0, 2)[:size])
+    given = [(square, None), (flipped, lens), (square, lens), (tall, None), (flipped, None)]
+    streamed = list(streaming.stream(iter(given)))
+    assert len(streamed) == len(given)
+    for people, (image, camera) in zip(streamed, given, strict=True):
+        assert_same(people, predictor(image, camera))
+    assert list(streaming.stream([])) == []
+
+
+def test_a_stream_survives_numbers_that_are_not_finite(
+    predictor: Predictor, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming = Predictor.load(device='cpu')
+    backend = streaming.running_backend
+    assert isinstance(backend, FastBackend)
+    monkeypatch.setattr(backend, 'ahead', True)
+    given = [(picture, None), (picture[::-1].copy(), None), (picture, None)]
+    people = streaming.stream(given)
+    assert_same(next(people), predictor(picture))
+    with torch.inference_mode():
+        backend.model.heads.confidence.bias.fill_(torch.nan)  # as where float16 overflows
+    with pytest.raises(UserError, match='not finite'):
+        next(people)
+
+
 def test_another_input_size(picture: np.ndarray) -> None:
     small = Predictor.load(device='cpu', input_size=224)
     assert small.network.config.input_size == 224

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,10 +15,12 @@ from mahmr_model.fast.body import FastBody
 from mahmr_model.fast.decoder import FastDecoder, FastHeads
 from mahmr_model.fast.encoder import FastEncoder
 from mahmr_model.fast.layout import PictureSize
-from mahmr_model.fast.session import Mark, no_mark, Session
+from mahmr_model.fast.session import Begun, Mark, no_mark, Session
 from mahmr_model.found import Found, InputPicture
 from mahmr_model.network import MAHMR
 from mahmr_model.preprocess import resized_size
+
+T = TypeVar('T')
 
 _MOST_SESSIONS = 6
 """Sizes of pictures whose tables and graphs are kept; of more, those not used for longest go."""
@@ -72,9 +76,30 @@ class FastBackend:
                 for first in range(0, len(indices), _MOST_PICTURES):
                     some = indices[first : first + _MOST_PICTURES]
                     session = self.session(len(some), pictures[some[0]].image_rgb.shape[:2])
-                    results = session.run([pictures[i] for i in some], threshold, scale_map, mark)
+                    begun = session.begin([pictures[i] for i in some], scale_map, mark)
+                    results = session.finish(begun, threshold, mark)
                     found.update(zip(some, results, strict=True))
         return [found[index] for index in range(len(pictures))]
+
+    def stream(self, pictures: Iterator[InputPicture], threshold: float) -> Iterator[Found]:
+        """Find people in one picture after the other; each is begun before the last is done."""
+
+        def begin() -> tuple[Session, Begun] | None:
+            for picture in pictures:
+                session = self.session(1, picture.image_rgb.shape[:2])
+                return session, session.begin([picture])
+            return None
+
+        with torch.inference_mode():
+            current = begin()
+        while current is not None:
+            session, begun = current
+            following: list[tuple[Session, Begun] | None] = []
+            meanwhile = partial(_append_from, begin, following)
+            with torch.inference_mode():
+                found = session.finish(begun, threshold, meanwhile=meanwhile)
+            current = following[0]
+            yield found[0]
 
     @property
     def graphs(self) -> int:
@@ -105,3 +130,7 @@ class FastBackend:
         """Capture everything that pictures of a size may need, up to so many tokens."""
         with torch.inference_mode():
             self.session(batch, (height, width)).warm_up(say, most_tokens)
+
+
+def _append_from(source: Callable[[], T], into: list[T]) -> None:
+    into.append(source())

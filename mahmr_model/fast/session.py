@@ -52,6 +52,17 @@ class Posed:
     """The fields' names and shapes."""
 
 
+@dataclass(frozen=True)
+class Begun:
+    """Pictures that are on their way: copied, looked at, their counts on the way back."""
+
+    known: list[tuple[float, ...]]
+    """Each picture's lens, as of `InputPicture.known_lens`."""
+    choice: Choice
+    counted: torch.cuda.Event | None
+    """When the counts have arrived; None where the host never runs ahead."""
+
+
 class Session:
     """
     Takes B pictures of one size to people.
@@ -85,29 +96,48 @@ class Session:
         self.fov_rad = torch.zeros(batch, device=device)
         self._forced: tuple[Tensor, Choice] | None = None  # the last scale map from outside
         self._people = _PEOPLE[0]
+        self._known_on_host = ''  # as text: not-a-number is not equal to itself
         self._totals = self._on_host((2,), torch.int64)
         self._results = self._on_host((0,), torch.float32)
         if ahead:
             self._pictures_on_host = self._on_host(self.pictures.shape, torch.uint8)
-            self._known_on_host: Sequence[tuple[float, ...]] = ()
 
-    def run(
+    def begin(
         self,
         pictures: Sequence[InputPicture],
-        threshold: float,
-        scale_map: Tensor | None,
-        mark: Mark,
-    ) -> list[Found]:
-        """Find everybody above the threshold; see `FastBackend`."""
+        scale_map: Tensor | None = None,
+        mark: Mark = no_mark,
+    ) -> Begun:
+        """Do what needs no answer from the device; `finish` has to follow."""
         self._take(pictures)
         mark('copy')
         choice = self._look(scale_map, mark)
-        fine_rows, token_rows = self._read(choice.totals)
+        self._totals.copy_(choice.totals, non_blocking=True)
+        return Begun([picture.known_lens() for picture in pictures], choice, self._event())
+
+    def finish(
+        self,
+        begun: Begun,
+        threshold: float,
+        mark: Mark = no_mark,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> list[Found]:
+        """
+        Find everybody above the threshold.
+
+        `meanwhile` is called when nothing is left to do but to wait for the device; the next
+        pictures may begin in it.
+        """
+        fine_rows, token_rows = self._counted(begun)
         mark('counts')
-        encoded = self._encode(choice, fine_rows, token_rows, mark)
+        encoded = self._encode(begun.choice, fine_rows, token_rows, mark)
         prediction = self._decode(encoded, mark)
+        if self._known_on_host != repr(begun.known):
+            self._known_on_host = repr(begun.known)
+            self.known.copy_(torch.tensor(begun.known))
         if self.ahead:
-            return self._pose_top(prediction, threshold, mark)
+            return self._pose_top(prediction, threshold, mark, meanwhile)
+        meanwhile()
         return self._pose_chosen(prediction, threshold, mark)
 
     def warm_up(self, say: Callable[[str], None], most_tokens: int) -> None:
@@ -116,7 +146,8 @@ class Session:
             self.layout.size.batch, self.layout.cells, 2, device=self.model.device
         )
         choice = self._look(nobody, no_mark)
-        fine_rows, token_rows = self._read(choice.totals)
+        self._totals.copy_(choice.totals)
+        fine_rows, token_rows = self._counted(Begun([], choice, None))
         least = min(fine_rows, token_rows)
         sizes = sorted({bucket(rows) for rows in range(least, most_tokens + 1)})
         for number, rows in enumerate(sizes):
@@ -127,11 +158,10 @@ class Session:
             self._pose(prediction, count)
 
     def _take(self, pictures: Sequence[InputPicture]) -> None:
-        """Bring pictures and known lenses to where the stages take them from."""
+        """Bring pictures to where the stages take them from."""
         if not self.ahead:
             for place, picture in zip(self.pictures.numpy(), pictures, strict=True):
                 np.copyto(place, resize(picture.image_rgb, self.model.config.input_size))
-            self.known.copy_(torch.tensor([picture.known_lens() for picture in pictures]))
             return
         step = -(-self.layout.size.height // _COPIES)
         for i, picture in enumerate(pictures):  # a part goes over while the next is copied
@@ -139,10 +169,6 @@ class Session:
                 on_host = self._pictures_on_host[i, first : first + step]
                 np.copyto(on_host.numpy(), picture.image_rgb[first : first + step])
                 self.pictures[i, first : first + step].copy_(on_host, non_blocking=True)
-        known = [picture.known_lens() for picture in pictures]
-        if repr(known) != repr(self._known_on_host):  # not-a-number is not equal to itself
-            self._known_on_host = known
-            self.known.copy_(torch.tensor(known))
 
     def _look(self, scale_map: Tensor | None, mark: Mark) -> Choice:
         """Cut pictures into cells, run the coarse pass, choose tokens."""
@@ -163,10 +189,9 @@ class Session:
         mark('coarse pass')
         return choice
 
-    def _read(self, totals: Tensor) -> tuple[int, int]:
+    def _counted(self, begun: Begun) -> tuple[int, int]:
         """Read how many rows the next stages have: the one time that the host has to wait."""
-        self._totals.copy_(totals, non_blocking=True)
-        self._wait()
+        _wait(begun.counted)
         fine, tokens = self._totals.tolist()
         return (bucket(fine), bucket(tokens)) if self.ahead else (fine, tokens)
 
@@ -221,14 +246,23 @@ class Session:
         focal = lens.focal_xy_px.numpy()
         return [found_of(arrays, picture == i, focal[i].copy()) for i in range(len(focal))]
 
-    def _pose_top(self, prediction: LayerPrediction, threshold: float, mark: Mark) -> list[Found]:
+    def _pose_top(
+        self,
+        prediction: LayerPrediction,
+        threshold: float,
+        mark: Mark,
+        meanwhile: Callable[[], None],
+    ) -> list[Found]:
         """
         Pose the most confident of each picture before the host knows how many it wants.
 
         It asks for more bodies where those were not enough, and for as many the next time.
         """
-        for count in self._counts():
-            arrays, focal = self._fetch(self._pose(prediction, count), mark)
+        for attempt, count in enumerate(self._counts()):
+            arrived = self._fetch(self._pose(prediction, count), mark)
+            if attempt == 0:
+                meanwhile()
+            arrays, focal = arrived()
             confidence = arrays['confidence'].reshape(-1, count)
             if not np.isfinite(confidence).all():
                 raise NotFiniteError('confidence')
@@ -269,35 +303,48 @@ class Session:
 
         return self.stages(('bodies', count), pose)
 
-    def _fetch(self, posed: Posed, mark: Mark) -> tuple[dict[str, np.ndarray], FloatArray]:
-        """Bring results to the host in one copy; they hold until the next one."""
+    def _fetch(
+        self, posed: Posed, mark: Mark
+    ) -> Callable[[], tuple[dict[str, np.ndarray], FloatArray]]:
+        """Bring results to the host in one copy; returns what waits for them and reads them."""
         mark('bodies')
         if self._results.numel() < posed.numbers.numel():
             self._results = self._on_host(posed.numbers.shape, torch.float32)
         results = self._results[: posed.numbers.numel()]
         results.copy_(posed.numbers, non_blocking=True)
-        self._wait()
-        numbers = results.numpy()
-        arrays: dict[str, np.ndarray] = {}
-        for name, shape in posed.shapes.items():
-            arrays[name], numbers = (
-                numbers[: shape.numel()].reshape(shape),
-                numbers[shape.numel() :],
-            )
-        mark('result copy')
-        return arrays, numbers.reshape(-1, 2)
+        done = self._event()
+
+        def arrived() -> tuple[dict[str, np.ndarray], FloatArray]:
+            _wait(done)
+            mark('result copy')
+            numbers = results.numpy()
+            arrays: dict[str, np.ndarray] = {}
+            for name, shape in posed.shapes.items():
+                arrays[name] = numbers[: shape.numel()].reshape(shape)
+                numbers = numbers[shape.numel() :]
+            return arrays, numbers.reshape(-1, 2)
+
+        return arrived
 
     def _on_host(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Return memory of the host that the device reaches without the host's help."""
         return torch.empty(*shape, dtype=dtype, pin_memory=self.model.device.type == 'cuda')
 
-    def _wait(self) -> None:
-        """Wait for the device."""
-        if self.model.device.type == 'cuda':
-            torch.cuda.current_stream(self.model.device).synchronize()
+    def _event(self) -> torch.cuda.Event | None:
+        """Return an event that comes when all that is in the queue now is done."""
+        if self.model.device.type != 'cuda':
+            return None
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self.model.device))
+        return event
 
     def _lens(self) -> Lens:
         fov_rad = self.fov_rad if self.model.config.camera_branch else None
         return Lens.of_sizes(self.sizes, self.model.config.input_size, fov_rad).with_known(
             self.known
         )
+
+
+def _wait(event: torch.cuda.Event | None) -> None:
+    if event is not None:
+        event.synchronize()
