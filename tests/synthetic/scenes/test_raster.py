@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -37,7 +39,8 @@ def _random_triangles(count: int, seed: int, nearest: float) -> torch.Tensor:
 
 def _drawn(corners: torch.Tensor, picture: torch.Tensor, two_sided: bool = True) -> Triangles:
     flags = torch.ones(len(corners), dtype=torch.bool)
-    return Triangles(corners, picture, flags, flags & two_sided)
+    faces = torch.arange(3 * len(corners)).view(-1, 3)
+    return Triangles(corners.reshape(-1, 3), faces, picture, flags, flags & two_sided)
 
 
 def _buffers(seen: raster.Seen, pictures: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,7 +108,7 @@ def test_backs_and_left_out_triangles_are_not_drawn() -> None:
     assert len(rasterise(_drawn(front, zero, two_sided=False), lenses).pixel) > 300
     assert len(rasterise(_drawn(back, zero, two_sided=False), lenses).pixel) == 0
     assert len(rasterise(_drawn(back, zero), lenses).pixel) > 300
-    hidden = Triangles(front, zero, torch.tensor([False]), torch.tensor([True]))
+    hidden = dataclasses.replace(_drawn(front, zero), drawn=torch.tensor([False]))
     assert len(rasterise(hidden, lenses).pixel) == 0
 
 

@@ -14,9 +14,10 @@ from training.synthetic.scenes.dress import parts, texture_place
 from training.synthetic.scenes.look import Light
 from training.synthetic.scenes.outfit import PARTS
 from training.synthetic.scenes.paint import colours, PatternTable, surface_rows
-from training.synthetic.scenes.raster import Lenses, rasterise, Triangles
+from training.synthetic.scenes.raster import Lenses, Seen, Triangles
 from training.synthetic.scenes.shadows import covered, in_shadow, ShadowMap
 from training.synthetic.scenes.surroundings import Canvas
+from training.synthetic.scenes.tables import rows_at
 from training.synthetic.scenes.things import PlacedThings
 
 _HAZE_M = [field.name for field in fields(Light)].index('haze_m')
@@ -27,14 +28,12 @@ class Mesh:
     """All triangles of a batch: first people's, then things'."""
 
     attributes: Tensor
-    """(N, 6) of vertices: normal, then place at rest (of a thing: s, t, 0)."""
-    faces: Tensor
-    """(T, 3)"""
+    """(N, 8) of vertices: normal, then place at rest (of a thing: s, t, 0), then two 0."""
     triangles: Triangles
     people_faces: int
     """How many of the T are people's."""
     thing_owner: Tensor
-    """(T − people_faces,)"""
+    """(T − people_faces + 1,) which thing, and a 0."""
 
 
 def assemble(costume: Costume, posed: Posed, things: PlacedThings, batch: Batch) -> Mesh:
@@ -52,12 +51,14 @@ def assemble(costume: Costume, posed: Posed, things: PlacedThings, batch: Batch)
             torch.cat([things.normals, things.texture_m], 1),
         ]
     )
+    attributes = functional.pad(attributes, (0, 2))
     per_person = len(costume.faces)
     drawn = (batch.present[:, costume.face_kind] > 0).flatten()
     hung = (costume.face_kind > 0).expand(people, -1).flatten()
     always = torch.ones(len(things.faces), dtype=torch.bool, device=device)
     triangles = Triangles(
-        points_m[faces],
+        points_m,
+        faces,
         torch.cat(
             [
                 batch.person_picture.repeat_interleave(per_person, output_size=len(own)),
@@ -67,65 +68,91 @@ def assemble(costume: Costume, posed: Posed, things: PlacedThings, batch: Batch)
         torch.cat([drawn, always]),
         torch.cat([hung, ~always]),
     )
-    return Mesh(attributes, faces, triangles, len(own), things.owner)
+    # One more than there are, so that there is always one.
+    owner = functional.pad(things.owner, (0, 1))
+    return Mesh(attributes, triangles, len(own), owner)
 
 
-def put_meshes(canvas: Canvas, mesh: Mesh, costume: Costume, batch: Batch) -> Tensor:
-    """Draw people and things into the canvas; return (B, H, W) int16 who is seen, −1 nobody."""
+def put_meshes(
+    canvas: Canvas, mesh: Mesh, seen: Seen, values: tuple[Tensor, ...], batch: Batch
+) -> Tensor:
+    """
+    Write what pixels see of meshes, `values` of `resolve`, into the canvas.
+
+    Returns (B, H, W) int16 who is seen, −1 nobody.
+    """
+    whose = torch.full(canvas.depth_m.shape, -1, dtype=torch.int16, device=mesh.attributes.device)
+    planes = (whose, canvas.surface, canvas.s, canvas.t, canvas.px_m, canvas.sun, canvas.up)
+    for plane, value in zip(planes, values, strict=True):
+        plane.view(-1)[seen.pixel] = value
+    canvas.depth_m.view(-1)[seen.pixel] = seen.depth_m
+    return whose
+
+
+def lenses_of(batch: Batch) -> Lenses:
+    """Return the cameras of a batch."""
     k = batch.intrinsics
-    lenses = Lenses(
-        torch.stack([k[:, 0, 0], k[:, 1, 1]], 1),
-        k[:, :2, 2],
-        batch.size_px,
-        batch.height,
-        batch.width,
-    )
-    seen = rasterise(mesh.triangles, lenses)
-    corners = mesh.faces[seen.triangle]
-    values = mesh.attributes[corners[:, 0]] * seen.weights[:, :1]
+    focal = torch.stack([k[:, 0, 0], k[:, 1, 1]], 1)
+    return Lenses(focal, k[:, :2, 2], batch.size_px, batch.height, batch.width)
+
+
+def resolve(
+    seen: Seen, mesh: Mesh, costume: Costume, batch: Batch, canvas: Canvas
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """
+    Tell (K,) what pixels see of meshes.
+
+    Who (int16), and as `Canvas`: surface, s, t, px_m, sun, up.
+    """
+    faces = mesh.triangles.faces[seen.triangle]
+    values = rows_at(mesh.attributes, faces[:, 0]) * seen.weights[:, :1]
     for corner in (1, 2):
-        values.addcmul_(mesh.attributes[corners[:, corner]], seen.weights[:, corner, None])
-    normal, rest = functional.normalize(values[:, :3], dim=1), values[:, 3:]
-    picture = torch.div(seen.pixel, batch.height * batch.width, rounding_mode='floor')
+        values = torch.addcmul(
+            values, rows_at(mesh.attributes, faces[:, corner]), seen.weights[:, corner, None]
+        )
+    normal, rest = functional.normalize(values[:, :3], dim=1), values[:, 3:6]
     row = torch.div(seen.pixel, batch.width, rounding_mode='floor')
+    picture = torch.div(row, batch.height, rounding_mode='floor')
     eye_x = canvas.x[picture, 0, seen.pixel - row * batch.width]
     eye_y = canvas.y[picture, row - picture * batch.height, 0]
-    eye = torch.stack([eye_x, eye_y, torch.ones_like(eye_x)], 1)
-    slope = (normal * eye).sum(1) * torch.rsqrt((eye * eye).sum(1))
+    slope = normal[:, 0] * eye_x + normal[:, 1] * eye_y + normal[:, 2]
+    slope = slope * torch.rsqrt(eye_x * eye_x + eye_y * eye_y + 1)
     normal = torch.where(slope[:, None] > 0, -normal, normal)  # what hangs has two sides
-    is_person = seen.triangle < mesh.people_faces
-    per_person = len(costume.faces)
-    person = torch.div(seen.triangle, per_person, rounding_mode='floor')
+    number, surface, s, t = _identify(seen.triangle, rest, mesh, costume, batch)
+    px_m = seen.depth_m * torch.rsqrt(slope.abs().clamp(min=0.1))
+    return (
+        number,
+        surface,
+        s,
+        t,
+        px_m / batch.intrinsics[picture, 0, 0],
+        (normal * batch.to_light[picture]).sum(1),
+        (normal * batch.axes[picture, 1]).sum(1),
+    )
+
+
+def _identify(
+    triangle: Tensor, rest: Tensor, mesh: Mesh, costume: Costume, batch: Batch
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return (K,) who is seen (int16), the surface's row (int32), s and t of its texture."""
     surfaces = batch.surroundings.shape[0] * batch.surroundings.shape[1]
-    if len(mesh.thing_owner):
-        thing = mesh.thing_owner[(seen.triangle - mesh.people_faces).clamp(min=0)]
-    else:
-        thing = torch.zeros_like(person)
+    thing = mesh.thing_owner[(triangle - mesh.people_faces).clamp(min=0)]
     surface, s, t = surfaces + thing, rest[:, 0], rest[:, 1]
-    if len(batch.betas):
-        person = person.clamp(max=len(batch.betas) - 1)
-        part = parts(rest, costume.face_kind[seen.triangle % per_person], batch.cut[person])
-        worn = surfaces + len(batch.thing_surface) + person * len(PARTS) + part
-        cloth_s, cloth_t = texture_place(rest)
-        surface = torch.where(is_person, worn, surface)
-        s, t = torch.where(is_person, cloth_s, s), torch.where(is_person, cloth_t, t)
-        number = batch.person_number[person].masked_fill(~is_person, -1)
-    else:
-        number = torch.full_like(person, -1)
-    footprint = seen.depth_m * torch.rsqrt(slope.abs().clamp(min=0.1)) / k[picture, 0, 0]
-    whose = torch.full(canvas.depth_m.shape, -1, dtype=torch.int16, device=k.device)
-    for plane, value in (
-        (whose, number.short()),
-        (canvas.depth_m, seen.depth_m),
-        (canvas.surface, surface.int()),
-        (canvas.s, s),
-        (canvas.t, t),
-        (canvas.px_m, footprint),
-        (canvas.sun, (normal * batch.to_light[picture]).sum(1)),
-        (canvas.up, (normal * batch.axes[picture, 1]).sum(1)),
-    ):
-        plane.view(-1)[seen.pixel] = value
-    return whose
+    if len(batch.betas) == 0:
+        return torch.full_like(triangle, -1).short(), surface.int(), s, t
+    is_person = triangle < mesh.people_faces
+    per_person = len(costume.faces)
+    person = torch.div(triangle, per_person, rounding_mode='floor')
+    person = person.clamp(max=len(batch.betas) - 1)
+    part = parts(rest, costume.face_kind[triangle % per_person], batch.cut[person])
+    worn = surfaces + len(batch.thing_surface) + person * len(PARTS) + part
+    cloth_s, cloth_t = texture_place(rest)
+    return (
+        batch.person_number[person].masked_fill(~is_person, -1).short(),
+        torch.where(is_person, worn, surface).int(),
+        torch.where(is_person, cloth_s, s),
+        torch.where(is_person, cloth_t, t),
+    )
 
 
 def light_up(

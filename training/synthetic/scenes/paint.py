@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
-from training.synthetic.scenes.fused import rows_at
 from training.synthetic.scenes.patterns import paint_all, SIZE
+from training.synthetic.scenes.tables import rows_at
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PatternTable:
 
 def make_patterns(device: torch.device, dtype: torch.dtype) -> PatternTable:
     """Paint all patterns, to be blended in `dtype`; takes some seconds."""
-    level = torch.from_numpy(paint_all()).float().permute(0, 3, 1, 2)
+    level = torch.from_numpy(paint_all()).to(device).float().permute(0, 3, 1, 2)
     levels, first, count = [], [], 0
     while True:
         levels.append(level.permute(0, 2, 3, 1).reshape(-1, 4).to(dtype))
@@ -34,9 +34,8 @@ def make_patterns(device: torch.device, dtype: torch.dtype) -> PatternTable:
         if level.shape[-1] == 1:
             break
         level = functional.avg_pool2d(level, 2)
-    return PatternTable(
-        torch.cat(levels).to(device), torch.tensor(first, dtype=torch.int32, device=device)
-    )
+    first_texel = torch.tensor(first, dtype=torch.int32, device=device)
+    return PatternTable(torch.cat(levels), first_texel)
 
 
 def colours(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 from scipy.spatial import cKDTree
 
 SIZE = 512
@@ -17,19 +20,21 @@ Shares (SIZE, SIZE) of the second and the third colour, relative brightness (−
 openness (1 where one sees through to the sky).
 """
 
-_y, _x = (np.mgrid[0:SIZE, 0:SIZE] + 0.5) / SIZE
+_y, _x = ((np.mgrid[0:SIZE, 0:SIZE] + 0.5) / SIZE).astype(np.float32)
 _ZERO = np.zeros((SIZE, SIZE))
 
 
 def noise(rng: np.random.Generator, power: float, low: float = 1.0, stretch: float = 1.0) -> Plane:
     """Return noise of unit deviation whose amplitude falls as frequency^−power above `low`."""
-    fy = np.fft.fftfreq(SIZE)[:, None] * SIZE
-    fx = np.fft.rfftfreq(SIZE)[None] * SIZE
+    fy = np.fft.fftfreq(SIZE)[:, None].astype(np.float32) * SIZE
+    fx = np.fft.rfftfreq(SIZE)[None].astype(np.float32) * SIZE
     frequency = np.hypot(fy * stretch, fx)
     amplitude = np.where(frequency < low, 0.0, np.maximum(frequency, 1) ** -power)
-    spectrum = amplitude * np.exp(2j * np.pi * rng.random(frequency.shape))
-    field = np.fft.irfft2(spectrum, (SIZE, SIZE))
-    return (field - field.mean()) / field.std()
+    phase = 2 * np.pi * rng.random(frequency.shape, np.float32)
+    spectrum = np.empty(frequency.shape, np.complex64)
+    spectrum.real, spectrum.imag = amplitude * np.cos(phase), amplitude * np.sin(phase)
+    field = scipy.fft.irfft2(spectrum, (SIZE, SIZE))
+    return np.asarray((field - field.mean()) / field.std())
 
 
 def _soft(value: Plane, width: float) -> Plane:
@@ -396,10 +401,20 @@ def pattern_number(name: str, rng: np.random.Generator) -> int:
 
 def paint_all() -> npt.NDArray[np.float16]:
     """Return (N, SIZE, SIZE, 4) all versions of all patterns: as `Painter`, the same each time."""
-    planes = []
-    for number, (painter, versions) in enumerate(PAINTERS.values()):
-        for version in range(versions):
-            channels = np.stack(painter(np.random.default_rng((number, version))), -1)
-            channels[..., 2] = np.clip(channels[..., 2], -1, 1.2)
-            planes.append(channels.astype(np.float16))
-    return np.stack(planes)
+    wanted = [
+        (number, version, painter)
+        for number, (painter, versions) in enumerate(PAINTERS.values())
+        for version in range(versions)
+    ]
+    painted = np.empty((len(wanted), SIZE, SIZE, 4), np.float16)
+
+    def paint(place: int) -> None:
+        number, version, painter = wanted[place]
+        second, third, bright, opened = painter(np.random.default_rng((number, version)))
+        for channel, plane in enumerate((second, third, np.clip(bright, -1, 1.2), opened)):
+            painted[place, ..., channel] = plane
+
+    # Numpy and SciPy compute outside of Python's lock.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        list(pool.map(paint, range(len(wanted))))
+    return painted

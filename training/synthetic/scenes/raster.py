@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.synthetic.scenes.tables import rows_at
+
 NEAR_M = 0.05
 """Nothing nearer than this is drawn: a lens shows no more of it than a blur."""
 
@@ -20,8 +22,10 @@ _CHUNK_CPU, _CHUNK_GPU = 400_000, 16_000_000
 class Triangles:
     """T triangles of all pictures of a batch."""
 
-    corners_m: Tensor
-    """(T, 3, 3) corners in the frame of their picture's camera."""
+    points_m: Tensor
+    """(N, 3) in the frame of their picture's camera."""
+    faces: Tensor
+    """(T, 3) int64 into the points."""
     picture: Tensor
     """(T,) int64 which picture each is of."""
     drawn: Tensor
@@ -58,19 +62,6 @@ class Seen:
     """(K, 3) perspective-correct weights of the corners, which add up to 1."""
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """The M triangles that may cover a pixel's centre."""
-
-    triangle: Tensor
-    edges: Tensor
-    """(M, 3, 3): the weight of corner i is edges[:, i] · (u, v, 1), from the box's corner."""
-    corner_z: Tensor
-    """(M, 3)"""
-    box: Tensor
-    """(M, 4) int64 first column, first row, columns, rows."""
-
-
 def rasterise(triangles: Triangles, lenses: Lenses) -> Seen:
     """
     Find the nearest triangle behind each pixel's centre (pixel (0, 0) has (0.5, 0.5)).
@@ -81,68 +72,65 @@ def rasterise(triangles: Triangles, lenses: Lenses) -> Seen:
     One integer minimum over (depth, triangle) is the z-buffer. No loop but over chunks that bound
     the memory; the host waits for the device four times, and once a chunk.
     """
-    setup = _set_up(triangles, lenses)
-    counts = setup.box[:, 2] * setup.box[:, 3]
-    ends = counts.cumsum(0)
+    index, box = _culled(triangles, lenses)
+    planes, columns, counts, first_pixel = _prepared(triangles, lenses, index, box)
     canvas = len(lenses.focal_px) * lenses.height * lenses.width
     nearest = torch.full((canvas,), _EMPTY, device=counts.device)
-    first_pixel = (
-        triangles.picture[setup.triangle] * lenses.height + setup.box[:, 1]
-    ) * lenses.width + setup.box[:, 0]
+    ends = counts.cumsum(0)
     for start, owner in _runs(ends, counts):
         place = torch.arange(start, start + len(owner), device=owner.device)
-        place = place - (ends - counts)[owner]
-        columns = setup.box[owner, 2]
-        row = torch.div(place, columns, rounding_mode='floor')
-        column = place - row * columns
-        inside, depth_m = _cover(setup, owner, column, row)
+        place -= (ends - counts).index_select(0, owner)
+        across = columns.index_select(0, owner)
+        row = torch.div(place, across, rounding_mode='floor')
+        column = place.sub_(across.mul_(row))
+        inside, depth_m = _covered(rows_at(planes, owner), column, row)
         hit = inside.nonzero().squeeze(1)
-        owner, depth_m = owner[hit], depth_m[hit]
+        owner = owner[hit]
         pixel = first_pixel[owner] + row[hit] * lenses.width + column[hit]
         # Depths above zero order like the integers of the same bits.
-        key = (depth_m.view(torch.int32).long() << 32) | owner
+        key = (depth_m[hit].view(torch.int32).long() << 32) | owner
         nearest.scatter_reduce_(0, pixel, key, 'amin')
-    return _seen(nearest, setup, first_pixel, lenses.width)
+    return _seen(nearest, index, planes, first_pixel, lenses.width)
 
 
-def _set_up(triangles: Triangles, lenses: Lenses) -> _Setup:
-    """Cull, and make the edge functions of what is left."""
-    corners_m, picture = triangles.corners_m, triangles.picture
-    z = corners_m[..., 2]
-    homogeneous = torch.stack(
-        [
-            lenses.focal_px[picture, 0, None] * corners_m[..., 0]
-            + lenses.centre_px[picture, 0, None] * z,
-            lenses.focal_px[picture, 1, None] * corners_m[..., 1]
-            + lenses.centre_px[picture, 1, None] * z,
-        ],
-        -1,
-    )
-    low, high = _bounds(homogeneous, z)
-    size = lenses.size_px[picture]
-    first = (low - 0.5).ceil().clamp(min=0)
-    first = torch.minimum(first, size)
-    last = torch.minimum((high - 0.5).floor(), size - 1)
-    extent = last - first + 1
-    a, b, c = corners_m.unbind(1)
-    facing = (torch.linalg.cross(b - a, c - a) * a).sum(1)
-    keep = triangles.drawn & (extent > 0).all(1) & ((facing < 0) | triangles.two_sided)
+def _projected(triangles: Triangles, lenses: Lenses, index: Tensor | None = None) -> Tensor:
+    """Return (T, 3, 3) corners X, Y, W, seen at the pixel (X/W, Y/W); W is their depth."""
+    faces, picture = triangles.faces, triangles.picture
+    if index is not None:
+        faces, picture = faces[index], picture[index]
+    corners_m = triangles.points_m[faces]
+    z = corners_m[..., 2:]
+    focal, centre = lenses.focal_px[picture], lenses.centre_px[picture]
+    return torch.cat([focal[:, None] * corners_m[..., :2] + centre[:, None] * z, z], 2)
+
+
+def _culled(triangles: Triangles, lenses: Lenses) -> tuple[Tensor, Tensor]:
+    """
+    Return (M,) which triangles may cover a pixel's centre, and (M, 4) float32 their boxes.
+
+    A box is its first column and row and how many columns and rows it has.
+    """
+    corners = _projected(triangles, lenses)
+    low, high = _bounds(corners[..., :2], corners[..., 2])
+    size = lenses.size_px[triangles.picture]
+    first = torch.minimum((low - 0.5).ceil_().clamp_(min=0), size)
+    extent = torch.minimum((high - 0.5).floor_(), size - 1).sub_(first).add_(1)
+    a, b, c = triangles.points_m[triangles.faces].unbind(1)
+    facing = (torch.linalg.cross(b - a, c - a) * a).sum(1) < 0
+    keep = triangles.drawn & (extent > 0).all(1) & (facing | triangles.two_sided)
     index = keep.nonzero().squeeze(1)
-    box = torch.cat([first[index], extent[index]], 1).long()
-    w = z[index]
-    local = homogeneous[index] - first[index, None] * w[..., None]
-    return _Setup(index, _edges(local[..., 0], local[..., 1], w), w, box)
+    return index, torch.cat([first[index], extent[index]], 1)
 
 
-def _bounds(homogeneous: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+def _bounds(uv: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """Return (T, 2) lowest and highest pixel coordinates of what is in front of the near plane."""
     behind = z < NEAR_M
-    uv = homogeneous / z.clamp(min=NEAR_M)[..., None]
-    low = uv.masked_fill(behind[..., None], torch.inf).amin(1)
-    high = uv.masked_fill(behind[..., None], -torch.inf).amax(1)
+    pixel = uv / z.clamp(min=NEAR_M)[..., None]
+    low = pixel.masked_fill(behind[..., None], torch.inf).amin(1)
+    high = pixel.masked_fill_(behind[..., None], -torch.inf).amax(1)
     crossing = (behind.any(1) & ~behind.all(1)).nonzero().squeeze(1)
     # Where an edge passes the near plane, its point there bounds the visible part.
-    here, z_here = homogeneous[crossing], z[crossing]
+    here, z_here = uv[crossing], z[crossing]
     there, z_there = here[:, [1, 2, 0]], z_here[:, [1, 2, 0]]
     passes = (z_here < NEAR_M) != (z_there < NEAR_M)
     step = torch.where(passes, z_there - z_here, 1.0)
@@ -155,13 +143,38 @@ def _bounds(homogeneous: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     return low, high
 
 
+def _prepared(
+    triangles: Triangles, lenses: Lenses, index: Tensor, box: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """
+    Prepare the M triangles of an index with their boxes (M, 4).
+
+    Returns (M, 12): the weight of corner i at (u, v), pixels from the box's corner, is
+    numbers[i]·u + numbers[3 + i]·v + numbers[6 + i], positive inside, and the corners' depths;
+    then (M,) int64 columns and pixels of the box, and its first pixel on the canvas.
+    """
+    first, extent = box[:, :2], box[:, 2:].long()
+    corners = _projected(triangles, lenses, index)
+    z = corners[..., 2]
+    local = corners[..., :2] - first[:, None] * z[..., None]
+    edges = _edges(local[..., 0], local[..., 1], z)
+    start = first.long()
+    row = triangles.picture[index] * lenses.height + start[:, 1]
+    return (
+        torch.cat([edges, z], 1),
+        extent[:, 0],
+        extent[:, 0] * extent[:, 1],
+        row * lenses.width + start[:, 0],
+    )
+
+
 def _edges(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-    """Return `_Setup.edges` of homogeneous corners (M, 3) each, turned positive inside."""
+    """Return (M, 9) of `_prepared` of homogeneous corners (M, 3) each."""
     x1, y1, w1 = (value[:, [1, 2, 0]] for value in (x, y, w))
     x2, y2, w2 = (value[:, [2, 0, 1]] for value in (x, y, w))
-    edges = torch.stack([y1 * w2 - w1 * y2, w1 * x2 - x1 * w2, x1 * y2 - y1 * x2], 2)
-    determinant = x[:, 0] * edges[:, 0, 0] + y[:, 0] * edges[:, 0, 1] + w[:, 0] * edges[:, 0, 2]
-    return edges * determinant.sign()[:, None, None]
+    a, b, c = y1 * w2 - w1 * y2, w1 * x2 - x1 * w2, x1 * y2 - y1 * x2
+    determinant = x[:, :1] * a[:, :1] + y[:, :1] * b[:, :1] + w[:, :1] * c[:, :1]
+    return torch.cat([a, b, c], 1) * determinant.sign()
 
 
 def _runs(ends: Tensor, counts: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -180,20 +193,21 @@ def _runs(ends: Tensor, counts: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield start, marks[:length].cumsum(0) + first
 
 
-def _cover(setup: _Setup, owner: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+def _covered(numbers: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
     """Return (K,) whether pixels are inside their triangle, and their depth in metres."""
-    weights = _weights(setup.edges[owner], column, row)
+    weights = _weights(numbers, column, row)
     total = weights.sum(1)
-    depth_m = (weights * setup.corner_z[owner]).sum(1) / total
+    depth_m = (weights * numbers[:, 9:]).sum(1) / total
     return (weights.amin(1) >= 0) & (total > 0) & (depth_m >= NEAR_M), depth_m
 
 
-def _weights(edges: Tensor, column: Tensor, row: Tensor) -> Tensor:
+def _weights(numbers: Tensor, column: Tensor, row: Tensor) -> Tensor:
     u, v = (column + 0.5)[:, None], (row + 0.5)[:, None]
-    return edges[..., 0] * u + edges[..., 1] * v + edges[..., 2]
+    weights = torch.addcmul(numbers[:, 6:9], numbers[:, 0:3], u)
+    return weights.addcmul_(numbers[:, 3:6], v)
 
 
-def _seen(nearest: Tensor, setup: _Setup, first_pixel: Tensor, width: int) -> Seen:
+def _seen(nearest: Tensor, index: Tensor, planes: Tensor, first_pixel: Tensor, width: int) -> Seen:
     """Take the keys of the z-buffer apart."""
     pixel = (nearest != _EMPTY).nonzero().squeeze(1)
     key = nearest[pixel]
@@ -201,7 +215,7 @@ def _seen(nearest: Tensor, setup: _Setup, first_pixel: Tensor, width: int) -> Se
     place = pixel - first_pixel[owner]
     # The box begins at or left of each of its pixels, but rows below begin a canvas width later.
     row = torch.div(place, width, rounding_mode='floor')
-    weights = _weights(setup.edges[owner], place - row * width, row)
+    weights = _weights(rows_at(planes, owner), place - row * width, row)
     weights = weights / weights.sum(1, keepdim=True)
     depth_m = (key >> 32).to(torch.int32).view(torch.float32)
-    return Seen(pixel, setup.triangle[owner], depth_m, weights)
+    return Seen(pixel, index[owner], depth_m, weights)

@@ -14,12 +14,12 @@ from mahmr_model.geometry.rotations import rotation_from_axis_angle
 from training.synthetic.scenes.batch import Batch, pack, Packed
 from training.synthetic.scenes.costume import make_costume, pose, Posed
 from training.synthetic.scenes.dress import thickness
-from training.synthetic.scenes.frame import assemble, light_up, put_meshes
-from training.synthetic.scenes.fused import Fused
+from training.synthetic.scenes.frame import assemble, lenses_of, light_up, put_meshes, resolve
 from training.synthetic.scenes.look import Look
 from training.synthetic.scenes.paint import make_patterns
+from training.synthetic.scenes.raster import rasterise
 from training.synthetic.scenes.scene import Scene
-from training.synthetic.scenes.sensor import Exposure, make_sensor_tables
+from training.synthetic.scenes.sensor import expose, make_sensor_tables
 from training.synthetic.scenes.shadows import Casters, corners, sky_map, sun_map
 from training.synthetic.scenes.surroundings import look_around
 from training.synthetic.scenes.things import make_solids, place_things, PlacedThings
@@ -60,14 +60,12 @@ class SceneRenderer:
         body: BodyLayer,
         device: torch.device | str,
         colour_dtype: torch.dtype | None = None,
-        fused: bool | None = None,
     ) -> None:
         """
         Prepare for a device, which takes some seconds.
 
         Colours are computed in half precision on a GPU and in single on a CPU, unless told
-        otherwise; geometry always in single. `fused` (so on a GPU) compiles the work of every
-        pixel at the first pictures, which takes up to a minute.
+        otherwise; geometry always in single.
         """
         self._device = torch.device(device)
         if colour_dtype is None:
@@ -76,10 +74,6 @@ class SceneRenderer:
         self._patterns = make_patterns(self._device, colour_dtype)
         self._solids = make_solids(self._device)
         self._tables = make_sensor_tables(self._device, colour_dtype)
-        fused = self._device.type != 'cpu' if fused is None else fused
-        self._look_around = Fused(look_around) if fused else look_around
-        self._light_up = Fused(light_up) if fused else light_up
-        self._expose = Exposure(fused=fused)
 
     def __call__(self, scenes: Sequence[Scene], looks: Sequence[Look] | None = None) -> Rendered:
         """Draw scenes; `looks` (`look.draw_look`) are drawn here where they are not given."""
@@ -104,10 +98,12 @@ class SceneRenderer:
         )
         things = place_things(self._solids, batch)
         mesh = assemble(self._costume, posed, things, batch)
-        canvas = self._look_around(batch)
-        person = put_meshes(canvas, mesh, self._costume, batch)
+        canvas = look_around(batch)
+        seen = rasterise(mesh.triangles, lenses_of(batch))
+        values = resolve(seen, mesh, self._costume, batch, canvas)
+        person = put_meshes(canvas, mesh, seen, values, batch)
         casters = _casters(posed, things, batch)
-        linear = self._light_up(
+        linear = light_up(
             canvas,
             person,
             sun_map(casters, batch.to_light),
@@ -116,7 +112,7 @@ class SceneRenderer:
             batch,
         )
         return Rendered(
-            self._expose(linear, _valid(batch), batch.sensors, self._tables),
+            expose(linear, _valid(batch), batch.sensors, self._tables),
             person,
             canvas.depth_m,
             posed.truth_m,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 import torch.nn.functional as functional
 
-from training.synthetic.scenes.fused import Fused, rows_at
 from training.synthetic.scenes.sensor_look import KERNEL, Sensor
+from training.synthetic.scenes.tables import rows_at
 
 _NOISE_SIDE = 1024
 _LUMA = (0.299, 0.587, 0.114)
@@ -147,35 +147,24 @@ def _scale(quality: int) -> float:
     return (5000 / quality if quality < 50 else 200 - 2 * quality) / 100
 
 
-class Exposure:
-    """Turns linear light into a camera's bytes, with all that a camera does to it."""
+def expose(light: Tensor, valid: Tensor, sensors: SensorBatch, tables: SensorTables) -> Tensor:
+    """
+    Return (B, H, W, 3) bytes of linear light (B, 3, H, W), with all that a camera does to it.
 
-    def __init__(self, *, fused: bool) -> None:
-        """`fused`: see `fused.Fused`."""
-        self._receive = Fused(_received) if fused else _received
-        self._record = Fused(_recorded) if fused else _recorded
-        self._compress = Fused(_compressed) if fused else _compressed
-        self._finish = Fused(_finished) if fused else _finished
-
-    def __call__(
-        self, light: Tensor, valid: Tensor, sensors: SensorBatch, tables: SensorTables
-    ) -> Tensor:
-        """
-        Return (B, H, W, 3) bytes of linear light (B, 3, H, W).
-
-        `valid` (B, H, W) bool is true within each picture, false on the rest of the canvas.
-        """
-        image = self._receive(light, valid, sensors)
-        if len(sensors.blurring):
-            some = _blurred(image[sensors.blurring], sensors.kernels)
-            image.index_copy_(0, sensors.blurring, some)
-        for factor, index in sensors.shrinking.items():
-            image.index_copy_(0, index, _coarsened(image[index], factor))
-        image = self._record(image, sensors, tables)
-        if len(sensors.compressing):
-            some = self._compress(image[sensors.compressing], sensors.steps, tables)
-            image.index_copy_(0, sensors.compressing, some)
-        return self._finish(image, valid)
+    `valid` (B, H, W) bool is true within each picture, false on the rest of the canvas.
+    """
+    image = _received(light, valid, sensors)
+    if len(sensors.blurring):
+        some = _blurred(image[sensors.blurring], sensors.kernels)
+        image.index_copy_(0, sensors.blurring, some)
+    for factor, index in sensors.shrinking.items():
+        image.index_copy_(0, index, _coarsened(image[index], factor))
+    image = _recorded(image, sensors, tables)
+    if len(sensors.compressing):
+        some = _compressed(image[sensors.compressing], sensors.steps, tables)
+        image.index_copy_(0, sensors.compressing, some)
+    picture = image.mul_(255).add_(0.5).clamp_(0, 255).byte()
+    return picture.permute(0, 2, 3, 1) * valid[..., None]
 
 
 def _number(sensors: SensorBatch, name: str, like: Tensor) -> Tensor:
@@ -257,12 +246,7 @@ def _compressed(some: Tensor, steps: Tensor, tables: SensorTables) -> Tensor:
     blocks = blocks.reshape(count, 3, -1)
     planes = (tables.to_luma @ blocks).view(count, 3, -1, 64) @ tables.transform.T
     steps = steps[:, :, None].to(some.dtype)
-    planes = (planes / steps).round() * steps @ tables.transform
+    planes = planes.div_(steps).round_().mul_(steps) @ tables.transform
     blocks = tables.from_luma @ planes.view(count, 3, -1)
     blocks = blocks.view(count, 3, height // 8, width // 8, 8, 8).transpose(3, 4)
     return blocks.reshape(some.shape)
-
-
-def _finished(image: Tensor, valid: Tensor) -> Tensor:
-    picture = (image * 255 + 0.5).clamp(0, 255).byte()
-    return picture.permute(0, 2, 3, 1) * valid[..., None]

@@ -1,0 +1,22 @@
+"""Rows of tables, read as whole words."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_WORDS = {4: torch.int32, 8: torch.int64, 16: torch.complex128}
+
+
+def rows_at(table: Tensor, index: Tensor) -> Tensor:
+    """
+    Return (K, C) rows of a contiguous table (R, C) at an integer index (K,).
+
+    Torch gathers element by element, whatever their size: a row is read as few large elements.
+    """
+    size = table.shape[1] * table.element_size()
+    word = max(width for width in _WORDS if size % width == 0)
+    words = table.view(_WORDS[word])
+    if size == word:
+        return words.view(-1).index_select(0, index).view(-1, 1).view(table.dtype)
+    return words.index_select(0, index).view(table.dtype)
