@@ -89,7 +89,7 @@ setup(
         'gpu': ['xformers'],
         'bag': ['rosbags'],
         'ros': [*ROS, *ROS_BUILD],
-        'dev': ['motmetrics', 'mypy', 'pytest', 'rosbags', 'ruff'],
+        'dev': ['lxml', 'motmetrics', 'mypy', 'pytest', 'rosbags', 'ruff'],
     },
     entry_points={
         'console_scripts': [
