@@ -91,7 +91,10 @@ class CameraInput:
         lens = self._lens(image_rgb.shape[1], image_rgb.shape[0])
         header = copy.copy(frame.message.header)
         header.frame_id = self._frame_id(header.frame_id)
-        return Picture(self._undistort(image_rgb, lens), header, lens, frame.arrival_s)
+        picture = Picture(self._undistort(image_rgb, lens), header, lens, frame.arrival_s)
+        if not picture.is_stamped:
+            self._warn_once('stamp', 'pictures have no time: people are followed by their arrival')
+        return picture
 
     def keep_info(self, info: CameraInfo, number: int | None = None) -> None:
         """Use this calibration from the next picture on."""

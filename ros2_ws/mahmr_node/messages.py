@@ -41,8 +41,15 @@ class Picture:
     """When it arrived, seconds of the monotonic clock."""
 
     @property
+    def is_stamped(self) -> bool:
+        """Whether the camera says when it was taken."""
+        return bool(self.header.stamp.sec or self.header.stamp.nanosec)
+
+    @property
     def stamp_s(self) -> float:
-        """When it was taken, seconds of the camera's clock."""
+        """When it was taken, seconds of the camera's clock; when it arrived if that is unknown."""
+        if not self.is_stamped:
+            return self.arrival_s
         return float(self.header.stamp.sec) + 1e-9 * float(self.header.stamp.nanosec)
 
 

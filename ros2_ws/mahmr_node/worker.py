@@ -136,9 +136,14 @@ class Worker:
                 network_s=network_s,
                 tracking_s=tracked_s - started_s,
                 publishing_s=time.monotonic() - tracked_s,
-                age_s=self._now_s() - picture.stamp_s,
+                age_s=self._age_s(picture),
             )
             line.statistics.succeed(len(people), picture.lens.calibration.name.lower(), timing)
+
+    def _age_s(self, picture: Picture) -> float:
+        """Return how long ago a picture was taken, or arrived where it has no time."""
+        now_s = self._now_s() if picture.is_stamped else time.monotonic()
+        return now_s - picture.stamp_s
 
     def _publish(self, line: CameraLine, result: Result, settings: Settings) -> None:
         """Publish the people of one picture."""

@@ -3,13 +3,23 @@ from __future__ import annotations
 import math
 import time
 
+from builtin_interfaces.msg import Time
 import cv2
 from geometry_msgs.msg import PoseArray
 from mahmr_msgs.msg import HumanArray
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
-from ros_tools import BEST_EFFORT, Camera, compressed, message_stamp, RELIABLE, Rig
+from ros_tools import (
+    BEST_EFFORT,
+    Camera,
+    compressed,
+    message_stamp,
+    picture,
+    RELIABLE,
+    Rig,
+    values,
+)
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 import stand_in
 from visualization_msgs.msg import Marker, MarkerArray
@@ -169,6 +179,26 @@ def test_quality_of_service_changes(rig: Rig) -> None:
         camera = rig.camera(qos=qos)
         assert len(rig.exchange(camera, results, people=people).humans) == people
         rig.node.destroy_publisher(camera.images)
+
+
+def test_pictures_without_a_time(rig: Rig) -> None:
+    """Their results have none either; people are followed by arrival, so that nobody freezes."""
+    process = rig.start_node(parameters={'smoothing': True})
+    camera, results, diagnostics = rig.camera(), rig.humans(), rig.diagnostics()
+    rig.exchange(camera, results)
+    results.clear()
+
+    for right_cm in [0] * 3 + [20] * 20:
+        count = len(results)
+        camera.images.publish(picture(right_cm=right_cm))
+        rig.wait(lambda: len(results) > count, 'a result')  # noqa: B023
+        rig.spin(0.05)
+    # By the stamps, no time would have passed in which somebody could move.
+    assert results[-1].humans[0].root_pose.position.x > stand_in.PLACES_M[0, 0] + 0.18
+    assert results[-1].header.stamp == Time()
+    assert process.output.count('pictures have no time') == 1
+    rig.wait(lambda: 'age (ms)' in values(diagnostics[-1:], 'camera'), 'diagnostics')
+    assert float(values(diagnostics, 'camera')['age (ms)']) < 60_000
 
 
 def test_overridden(rig: Rig) -> None:
