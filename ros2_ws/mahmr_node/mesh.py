@@ -11,6 +11,11 @@ from mahmr_model.errors import UserError
 from mahmr_model.types import FloatArray, IntArray, People
 
 PACKAGE = 'fast_simplification'
+
+# How fast the library lets collapses become worse. Its default of 7 turns 41 of 3000 triangles of
+# the open body inside out, 4 turns 7; below that it ends before few triangles are left.
+AGGRESSIVENESS = 4
+
 MISSING = (
     'mesh_faces needs the Python package fast-simplification, which is not installed; install it '
     'with pip, or set mesh_faces to 0'
@@ -67,7 +72,7 @@ def reduce_mesh(vertices_m: FloatArray, faces: IntArray, target: int) -> tuple[I
     points = np.ascontiguousarray(vertices_m, np.float32)
     triangles = np.ascontiguousarray(faces, np.int32)
     *_, collapses = fast_simplification.simplify(
-        points, triangles, target_count=target, return_collapses=True
+        points, triangles, target_count=target, return_collapses=True, agg=AGGRESSIVENESS
     )
     merged, reduced, owner = fast_simplification.replay_simplification(
         points, triangles, collapses

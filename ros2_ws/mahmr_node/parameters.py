@@ -23,7 +23,7 @@ from mahmr_node.mesh import can_reduce, MISSING
 CAMERA_NAME = re.compile(r'[A-Za-z]\w*')
 
 # Below this nothing of a body can be made out.
-FEWEST_FACES = 100
+FEWEST_FACES = 300
 
 
 @dataclass(frozen=True)

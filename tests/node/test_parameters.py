@@ -34,7 +34,7 @@ def test_refused_with_reason(rig: Rig) -> None:
         'default_frame': ('', 'default_frame is empty'),
         'tracking': ('yes', 'type'),
         'weights': ('other.bin', 'read-only'),
-        'mesh_faces': (5, 'mesh_faces is 0 (all) or 100 at least, not 5'),
+        'mesh_faces': (5, 'mesh_faces is 0 (all) or 300 at least, not 5'),
         'smoothing_along_hz': (0.0, 'smoothing_along_hz'),
     }
     for name, (value, reason) in cases.items():
