@@ -28,7 +28,8 @@ def one_ahead(items: Iterator[T], device: torch.device) -> Generator[T, None, No
         return next(items, nothing)
 
     # A thread's device is the first one, whatever that of the process.
-    with ThreadPoolExecutor(1, 'ahead', torch.cuda.set_device, (device,)) as thread:
+    mine = torch.cuda.current_device() if device.index is None else device.index
+    with ThreadPoolExecutor(1, 'ahead', torch.cuda.set_device, (mine,)) as thread:
         future = thread.submit(following)
         while (item := future.result()) is not nothing:
             future = thread.submit(following)

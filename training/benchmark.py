@@ -37,7 +37,6 @@ from training.criterion import Criterion
 from training.recipe import build_model, MeshRecipe, run_body
 from training.run_data import training_data
 from training.sampling import EpochSampler, NumberedBatch, StepOrder, training_loader
-from training.scene_pictures import SceneStudio
 from training.trainer import make_optimiser
 
 PLAIN = 'plain'
@@ -66,10 +65,7 @@ class Step:
         self._model, self._optimiser = self.accelerator.prepare(model, optimiser)
         self._model.train()
         self._criterion = Criterion(config.matched_losses, config.model.input_size)
-        studio = None
-        if config.trains_on_scenes:
-            studio = SceneStudio(body, config.model, self.accelerator.device)
-        self.recipe = MeshRecipe(config, self.accelerator, studio)
+        self.recipe = MeshRecipe(config, self.accelerator, body)
 
     def __call__(self, batch: DeviceBatch) -> None:
         """Make the step."""

@@ -13,19 +13,18 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from mahmr_model.body.data import BodyData, load_body
+from mahmr_model.body.data import load_body
 from mahmr_model.errors import UserError
 from mahmr_model.weights import load_model
 from training.checkpoints import find_checkpoint, list_checkpoints
 from training.compiling import compile_parts
 from training.config import config_names, load_config, RunConfig, STAGES
 from training.data.dataset import Sample
-from training.epoch_end import COMPARISONS, EpochEnd
+from training.epoch_end import EpochEnd
 from training.evaluator import Evaluator
 from training.inference import infer
 from training.recipe import build_model, MeshRecipe, run_body, starting_weights
 from training.run_data import example_samples, training_data
-from training.scene_pictures import SceneStudio
 from training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -94,19 +93,21 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     if config.training.compile and accelerator.device.type == 'cuda':
         compile_parts(model)
     evaluator = Evaluator(config, accelerator, body_path)
-    evaluator.check(config.model)
+    if config.evaluation.every:
+        evaluator.check(config.model)
     data = training_data(config, body_path)
 
     def examples(epoch: int) -> list[Sample]:
         data.set_epoch(epoch)
-        return example_samples(config, data, body_path, accelerator.device, COMPARISONS)
+        most = config.evaluation.examples
+        return example_samples(config, data, body_path, accelerator.device, most)
 
     epoch_end = EpochEnd(config, accelerator, model, body, body_kind, examples, evaluator)
     trainer = Trainer(
         accelerator,
         config.training,
         model,
-        MeshRecipe(config, accelerator, _studio(config, body, accelerator)),
+        MeshRecipe(config, accelerator, body),
         data,
         folder,
         workers=config.data.workers,
@@ -135,12 +136,6 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
             writer.close()
         accelerator.end_training()
     return 0
-
-
-def _studio(config: RunConfig, body: BodyData, accelerator: Accelerator) -> SceneStudio | None:
-    if not config.trains_on_scenes:
-        return None
-    return SceneStudio(body, config.model, accelerator.device)
 
 
 def evaluate(config: RunConfig, accelerator: Accelerator) -> int:

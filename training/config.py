@@ -118,6 +118,8 @@ class EvaluationConfig:
     """Of how many pictures one is drawn; 0 for none."""
     every: int = 1
     """Epochs of training between two evaluations; 0 for none."""
+    examples: int = 4
+    """Training pictures that are drawn with predictions and truth after each epoch."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ class RunConfig:
             ('evaluation.batch_size', self.evaluation.batch_size, 1),
             ('evaluation.vis', self.evaluation.vis, 0),
             ('evaluation.every', self.evaluation.every, 0),
+            ('evaluation.examples', self.evaluation.examples, 0),
             ('data.workers', data.workers, 0),
             ('data.skip_limit', data.skip_limit, 0),
             ('denoising.dn_number', self.denoising.dn_number if self.denoising else 1, 1),

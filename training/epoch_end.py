@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS = 'weights.safetensors'
 """What the next stage starts from, in the folder of a run."""
-COMPARISONS = 4
-"""Training pictures that are drawn after an epoch."""
 
 
 class EpochEnd:
@@ -90,7 +88,7 @@ class EpochEnd:
 
     def _draw(self, loaded: LoadedModel, epoch: int, step: int) -> None:
         """Draw pictures from all over the training data, the same ones every epoch."""
-        if self.writer is None:
+        if self.writer is None or not self._config.evaluation.examples:
             return
         predictor = Predictor(
             loaded,

@@ -58,18 +58,26 @@ class MeshRecipe:
     """The published losses; see `training.losses.losses` for each of them."""
 
     def __init__(
-        self, config: RunConfig, accelerator: Accelerator, studio: SceneStudio | None = None
+        self, config: RunConfig, accelerator: Accelerator, body: BodyData | None = None
     ) -> None:
-        """Take a run's settings, and a studio where it is trained on scenes."""
+        """Take a run's settings, and the body of its scenes where it is trained on them."""
         self._config = config
         self._accelerator = accelerator
-        self._studio = studio
+        self._body = body
+        self._studio: SceneStudio | None = None
         self._criterion = Criterion(config.matched_losses, config.model.input_size)
+
+    def start(self) -> None:
+        """Make the studio of scenes, which takes some seconds."""
+        if self._config.trains_on_scenes and self._studio is None:
+            assert self._body is not None
+            self._studio = SceneStudio(self._body, self._config.model, self._accelerator.device)
 
     def prepare(self, batch: NumberedBatch) -> DeviceBatch:
         """Put a batch on the device; scenes are rendered there."""
         samples = batch.samples
         if isinstance(samples, SceneBatch):
+            self.start()
             assert self._studio is not None
             return self._studio(samples, batch.indices)
         return from_pictures(

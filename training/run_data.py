@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, Protocol
 
@@ -82,19 +83,22 @@ def held_out_pictures(
         )
     scenes = SceneConfig()  # the same for every network, whatever its size
     count = min(source.count or HELD_OUT_SCENES, HELD_OUT_SCENES)
-    samples = SceneSamples(body, sizes.input_size, sizes.shapes, device)
-    return HeldOutScenes(scenes, samples, range(0, count, source.keep_every))
+    make = partial(SceneSamples, body, sizes.input_size, sizes.shapes, device)
+    return HeldOutScenes(scenes, make, range(0, count, source.keep_every))
 
 
 class HeldOutScenes:
     """Scenes of the held-out set, rendered as they are asked for."""
 
-    def __init__(self, config: SceneConfig, samples: SceneSamples, numbers: range) -> None:
-        self._config, self._samples, self._numbers = config, samples, numbers
+    def __init__(
+        self, config: SceneConfig, make: Callable[[], SceneSamples], numbers: range
+    ) -> None:
+        """Take what makes the maker of samples, which takes some seconds."""
+        self._config, self._make, self._numbers = config, make, numbers
 
     def batches(self, first: int, step: int, size: int) -> Iterator[list[EvaluationPicture | str]]:
         """Yield every `step`-th picture from the first on, some at a time."""
-        mine = list(self._numbers[first::step])
+        mine, samples = list(self._numbers[first::step]), self._make()
         for start in range(0, len(mine), size):
             numbers = mine[start : start + size]
             scenes = [held_out_scene(self._config, number) for number in numbers]
@@ -104,7 +108,7 @@ class HeldOutScenes:
                     number, made.sample.image.numpy(), scene.size_hw, _scene_truth(scene, made)
                 )
                 for number, scene, made in zip(
-                    numbers, scenes, self._samples(scenes, names), strict=True
+                    numbers, scenes, samples(scenes, names), strict=True
                 )
             ]
 

@@ -39,6 +39,9 @@ ENCODER = 'encoder'
 class Recipe(Protocol):
     """What is learnt: how a step's batches become losses."""
 
+    def start(self) -> None:
+        """Make ready what takes time, while the first batches are being loaded."""
+
     def prepare(self, batch: NumberedBatch) -> Any:
         """Bring a batch to where it is learnt from; the others below get what this returns."""
 
@@ -190,9 +193,11 @@ class Trainer:
             total=self._order.steps,
             disable=None if self._accelerator.is_main_process else True,
         )
+        loaded = iter(self._loader)
+        self._recipe.start()
         self._model.train()
         self._schedule.start_clock()
-        steps = one_ahead(self._prepared(iter(self._loader)), self._accelerator.device)
+        steps = one_ahead(self._prepared(loaded), self._accelerator.device)
         for step, (batches, prepared) in zip(progress_bar, steps, strict=False):
             losses = self._step(batches, prepared, epoch)
             self.progress = Progress(epoch, step + 1, self.progress.total_steps + 1)

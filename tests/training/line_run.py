@@ -73,6 +73,9 @@ class Squares:
     def __init__(self) -> None:
         self.curve: list[float] = []
 
+    def start(self):
+        pass
+
     def prepare(self, batch):
         return batch
 

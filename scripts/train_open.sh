@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Train the open default: stages 1, 2 and 3, and stage 3 without the relative metric loss.
+#
+#   bash scripts/train_open.sh MINUTES OUT [KEY=VALUE ...]
+#
+# MINUTES of training in all (start-up of each stage not counted): 3/4 of them stage 1, 1/10 stage 2,
+# the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3 plain run side by side.
+# After each stage its weights go to OUT as float16. Called again after an interruption it goes on.
+# KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
+set -euo pipefail
+
+if [ $# -lt 2 ]; then
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+minutes=$1 out=$2
+shift 2
+overrides=("$@")
+cd "$(dirname "$0")/.."
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+python=${PYTHON:-python3}
+export PYTHONPATH=.${PYTHONPATH:+:$PYTHONPATH}
+gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())')
+
+share() { # of the minutes
+    "$python" -c "print($minutes * $1)"
+}
+
+stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what follows
+    local name=$1 time=$2 config=$1 resume=()
+    shift 2
+    if [ -f "$out/$name.safetensors" ]; then
+        return
+    fi
+    if [ -n "${CONFIGS:-}" ]; then
+        config=$CONFIGS/$name.yaml
+    fi
+    if compgen -G "runs/$name/checkpoints/checkpoint_*" >/dev/null; then
+        resume=(--resume newest)
+    fi
+    echo "$name: $time minutes from $(date +%T)"
+    "$@" training/main.py --mode train --cfg "$config" "${resume[@]}" \
+        "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
+    "$python" -m training.export "runs/$name" "$out/$name.safetensors" &
+}
+
+if [ "$gpus" -gt 1 ]; then
+    all=("$python" -m torch.distributed.run --standalone --nproc_per_node "$gpus")
+else
+    all=("$python")
+fi
+stage open_1 "$(share 0.75)" "${all[@]}"
+stage open_2 "$(share 0.10)" "${all[@]}"
+if [ "$gpus" -gt 1 ]; then
+    { stage open_3_plain "$(share 0.15)" env CUDA_VISIBLE_DEVICES=1 "$python"; wait; } &
+    plain=$!
+    stage open_3 "$(share 0.15)" env CUDA_VISIBLE_DEVICES=0 "$python"
+    wait "$plain"
+else
+    stage open_3 "$(share 0.15)" "${all[@]}"
+    stage open_3_plain "$(share 0.15)" "${all[@]}"
+fi
+wait
+ls -l "$out"
