@@ -38,7 +38,7 @@ class Costume:
     faces: Tensor
     """(F, 3)"""
     face_kind: Tensor
-    """(F,) 0 the body, k the k-th of HANGINGS."""
+    """(F,) int8, 0 the body, k the k-th of HANGINGS."""
     faces_at: Tensor
     """(W, M) triangles at each vertex, F where there are fewer."""
 
@@ -73,7 +73,7 @@ def make_costume(body: BodyLayer) -> Costume:
         body.shapedirs[skin],
         tensor(_changes(hung)),
         tensor(all_faces),
-        tensor(np.concatenate(kinds)),
+        tensor(np.concatenate(kinds).astype(np.int8)),
         tensor(_faces_at(all_faces, len(all_rest))),
     )
 

@@ -49,7 +49,7 @@ def thickness(costume: Costume, cut: Tensor, folds: Tensor) -> Tensor:
 
 def parts(rest: Tensor, kind: Tensor, cut: Tensor) -> Tensor:
     """
-    Return (K,) int64 which of PARTS points are of.
+    Return (K,) int8 which of PARTS points are of.
 
     `rest` (K, 3) where they are in the mean T-pose, `kind` (K,) `Costume.face_kind`, `cut`
     (K, CUTS) of their person.
@@ -60,7 +60,7 @@ def parts(rest: Tensor, kind: Tensor, cut: Tensor) -> Tensor:
     arm = (sideways > 0.2) & (y > 0.25)
 
     def put(part: Tensor, where: Tensor, name: str) -> Tensor:
-        return part.masked_fill(where, _NUMBER[name])
+        return part.masked_fill_(where, _NUMBER[name])
 
     part = torch.full_like(kind, _NUMBER['bottom'])
     part = put(part, y > c.hem, 'top')
@@ -85,7 +85,7 @@ def parts(rest: Tensor, kind: Tensor, cut: Tensor) -> Tensor:
     )
     part = put(part, (y > 0.5) & (y - 0.568 - _TURN * z > c.hair_line), 'hair')
     part = put(part, y > c.hat_line + 0.25 * z, 'hat')
-    hung = [part, c.skirt_part.long(), *(torch.full_like(part, _NUMBER[n]) for n in _HUNG)]
+    hung = [part, c.skirt_part.to(part.dtype), *(torch.full_like(part, _NUMBER[n]) for n in _HUNG)]
     for number, other in enumerate(hung[1:], 1):
         part = torch.where(kind == number, other, part)
     return part

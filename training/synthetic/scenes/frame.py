@@ -53,7 +53,7 @@ def assemble(costume: Costume, posed: Posed, things: PlacedThings, batch: Batch)
     )
     attributes = functional.pad(attributes, (0, 2))
     per_person = len(costume.faces)
-    drawn = (batch.present[:, costume.face_kind] > 0).flatten()
+    drawn = (batch.present[:, costume.face_kind.long()] > 0).flatten()
     hung = (costume.face_kind > 0).expand(people, -1).flatten()
     always = torch.ones(len(things.faces), dtype=torch.bool, device=device)
     triangles = Triangles(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+import torch.nn.functional as functional
 
 from training.synthetic.scenes.tables import rows_at
 
@@ -76,19 +77,21 @@ def rasterise(triangles: Triangles, lenses: Lenses) -> Seen:
     planes, columns, counts, first_pixel = _prepared(triangles, lenses, index, box)
     canvas = len(lenses.focal_px) * lenses.height * lenses.width
     nearest = torch.full((canvas,), _EMPTY, device=counts.device)
-    ends = counts.cumsum(0)
+    ends = counts.cumsum(0, dtype=torch.int32)
     for start, owner in _runs(ends, counts):
-        place = torch.arange(start, start + len(owner), device=owner.device)
+        place = torch.arange(start, start + len(owner), dtype=torch.int32, device=owner.device)
         place -= (ends - counts).index_select(0, owner)
         across = columns.index_select(0, owner)
         row = torch.div(place, across, rounding_mode='floor')
         column = place.sub_(across.mul_(row))
-        inside, depth_m = _covered(rows_at(planes, owner), column, row)
-        hit = inside.nonzero().squeeze(1)
-        owner = owner[hit]
+        weights, volume = _weights(rows_at(planes, owner), column, row)
+        hit = (weights.amin(1) >= 0).nonzero().squeeze(1)
+        owner = owner[hit].long()
+        depth_m = volume[hit] / weights[hit].sum(1)
         pixel = first_pixel[owner] + row[hit] * lenses.width + column[hit]
         # Depths above zero order like the integers of the same bits.
-        key = (depth_m[hit].view(torch.int32).long() << 32) | owner
+        key = (depth_m.view(torch.int32).long() << 32) | owner
+        key.masked_fill_(~((depth_m >= NEAR_M) & depth_m.isfinite()), _EMPTY)
         nearest.scatter_reduce_(0, pixel, key, 'amin')
     return _seen(nearest, index, planes, first_pixel, lenses.width)
 
@@ -150,10 +153,11 @@ def _prepared(
     Prepare the M triangles of an index with their boxes (M, 4).
 
     Returns (M, 12): the weight of corner i at (u, v), pixels from the box's corner, is
-    numbers[i]·u + numbers[3 + i]·v + numbers[6 + i], positive inside, and the corners' depths;
-    then (M,) int64 columns and pixels of the box, and its first pixel on the canvas.
+    numbers[i]·u + numbers[3 + i]·v + numbers[6 + i], positive inside; number 9 is the depth times
+    the sum of the weights, the same everywhere. Then (M,) columns and pixels of the box, int32,
+    and its first pixel on the canvas, int64.
     """
-    first, extent = box[:, :2], box[:, 2:].long()
+    first, extent = box[:, :2], box[:, 2:].int()
     corners = _projected(triangles, lenses, index)
     z = corners[..., 2]
     local = corners[..., :2] - first[:, None] * z[..., None]
@@ -161,7 +165,7 @@ def _prepared(
     start = first.long()
     row = triangles.picture[index] * lenses.height + start[:, 1]
     return (
-        torch.cat([edges, z], 1),
+        edges,
         extent[:, 0],
         extent[:, 0] * extent[:, 1],
         row * lenses.width + start[:, 0],
@@ -169,12 +173,14 @@ def _prepared(
 
 
 def _edges(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-    """Return (M, 9) of `_prepared` of homogeneous corners (M, 3) each."""
+    """Return the (M, 12) of `_prepared` of homogeneous corners (M, 3) each."""
     x1, y1, w1 = (value[:, [1, 2, 0]] for value in (x, y, w))
     x2, y2, w2 = (value[:, [2, 0, 1]] for value in (x, y, w))
     a, b, c = y1 * w2 - w1 * y2, w1 * x2 - x1 * w2, x1 * y2 - y1 * x2
     determinant = x[:, :1] * a[:, :1] + y[:, :1] * b[:, :1] + w[:, :1] * c[:, :1]
-    return torch.cat([a, b, c], 1) * determinant.sign()
+    sign = determinant.sign()
+    # The weights at a pixel are those that bring the corners to determinant · (u, v, 1).
+    return functional.pad(torch.cat([a * sign, b * sign, c * sign, determinant.abs()], 1), (0, 2))
 
 
 def _runs(ends: Tensor, counts: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -182,29 +188,22 @@ def _runs(ends: Tensor, counts: Tensor) -> Iterator[tuple[int, Tensor]]:
     total = int(ends[-1]) if len(ends) else 0
     limit = _CHUNK_CPU if ends.device.type == 'cpu' else _CHUNK_GPU
     starts = range(0, total, limit)
-    wanted = torch.tensor(starts, dtype=torch.int64, device=ends.device)
+    wanted = torch.tensor(starts, dtype=torch.int32, device=ends.device)
     firsts = [*torch.searchsorted(ends, wanted, right=True).tolist(), len(ends) - 1]
     for start, first, last in zip(starts, firsts[:-1], firsts[1:], strict=True):
         length = min(limit, total - start)
         # Each triangle marks its first fragment: the marks so far number the triangles.
         begins = (ends - counts)[first + 1 : last + 1] - start
         marks = torch.zeros(length + 1, dtype=torch.int32, device=ends.device)
-        marks[begins] = 1
-        yield start, marks[:length].cumsum(0) + first
+        marks[begins.long()] = 1
+        yield start, marks[:length].cumsum(0, dtype=torch.int32).add_(first)
 
 
-def _covered(numbers: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (K,) whether pixels are inside their triangle, and their depth in metres."""
-    weights = _weights(numbers, column, row)
-    total = weights.sum(1)
-    depth_m = (weights * numbers[:, 9:]).sum(1) / total
-    return (weights.amin(1) >= 0) & (total > 0) & (depth_m >= NEAR_M), depth_m
-
-
-def _weights(numbers: Tensor, column: Tensor, row: Tensor) -> Tensor:
+def _weights(numbers: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (K, 3) weights of the corners, and (K,) their sum times the depth."""
     u, v = (column + 0.5)[:, None], (row + 0.5)[:, None]
     weights = torch.addcmul(numbers[:, 6:9], numbers[:, 0:3], u)
-    return weights.addcmul_(numbers[:, 3:6], v)
+    return weights.addcmul_(numbers[:, 3:6], v), numbers[:, 9]
 
 
 def _seen(nearest: Tensor, index: Tensor, planes: Tensor, first_pixel: Tensor, width: int) -> Seen:
@@ -215,7 +214,7 @@ def _seen(nearest: Tensor, index: Tensor, planes: Tensor, first_pixel: Tensor, w
     place = pixel - first_pixel[owner]
     # The box begins at or left of each of its pixels, but rows below begin a canvas width later.
     row = torch.div(place, width, rounding_mode='floor')
-    weights = _weights(rows_at(planes, owner), place - row * width, row)
+    weights, _ = _weights(rows_at(planes, owner), place - row * width, row)
     weights = weights / weights.sum(1, keepdim=True)
     depth_m = (key >> 32).to(torch.int32).view(torch.float32)
     return Seen(pixel, index[owner], depth_m, weights)
