@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 import sys
 
@@ -59,6 +60,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
     """Measure, print the table, write the numbers."""
     if options.threads:
         torch.set_num_threads(options.threads)
+    logging.getLogger('mahmr_model.fast').setLevel(logging.INFO)  # which kernels it chooses
     device = choose_device(options.device)
     cases = [
         _case(text, batch)

@@ -65,10 +65,11 @@ class FastBody:
     def _chain(self, rotations: Tensor, joints: Tensor) -> Tensor:
         """Compose each joint's transform with those of all joints above it: (P, 25, 4, 4)."""
         count, joint_count = joints.shape[:2]
-        above = torch.cat([joints, joints.new_zeros(count, 1, 3)], 1)[:, self.parents]
+        origins = torch.cat([joints, joints.new_zeros(count, 1, 3)], 1)[:, self.parents]
         local = torch.eye(4, device=joints.device).repeat(count, joint_count + 1, 1, 1)
         local[:, :-1, :3, :3] = rotations
-        local[:, :-1, :3, 3] = joints - above
+        local[:, :-1, :3, 3] = joints - origins
         for step in self.steps:
-            local = local[:, step] @ local
+            above = local[:, step]  # products of 4×4 are quicker by hand
+            local = (above[..., None] * local[:, :, None]).sum(-2)
         return local

@@ -19,7 +19,7 @@ from mahmr_model.fast.folding import (
     mlp_layers,
     PIXEL_SCALE,
 )
-from mahmr_model.fast.layout import CELL_NUMBERS, Layout, PER_CELL
+from mahmr_model.fast.layout import Layout, PATCH_NUMBERS, PATCH_ROW, PER_CELL
 from mahmr_model.fast.ops import add_normalised, Linear, normalised, Sequences
 from mahmr_model.network import MAHMR, MIN_FOV_RAD
 
@@ -96,8 +96,8 @@ class FastEncoder:
         """
         Cut pictures into cells of four patches.
 
-        pictures: uint8 (B, H, W, 3). out (B·N + 1, 2352) is filled but for its last row, the
-        black cell, and returned.
+        pictures: uint8 (B, H, W, 3). out (B·N + 1, 4·PATCH_ROW) is filled, but for its last row,
+        the black cell, and the spare numbers after each patch, and returned.
         """
         size = layout.size
         padded = pictures.new_zeros(
@@ -105,8 +105,9 @@ class FastEncoder:
         )
         padded[:, : size.resized_height, : size.resized_width] = resized(pictures, layout)
         cells = padded.view(size.batch, layout.rows, 2, PATCH, layout.columns, 2, PATCH, 3)
-        shape = (size.batch, layout.rows, layout.columns, 2, 2, PATCH, PATCH, 3)
-        torch.mul(cells.permute(0, 1, 4, 2, 5, 3, 6, 7), 1 / PIXEL_SCALE, out=out[:-1].view(shape))
+        room = out[:-1].view(size.batch, layout.rows, layout.columns, 2, 2, PATCH_ROW)
+        room = room[..., :PATCH_NUMBERS].unflatten(-1, (PATCH, PATCH, 3))
+        torch.mul(cells.permute(0, 1, 4, 2, 5, 3, 6, 7), 1 / PIXEL_SCALE, out=room)
         return out
 
     def coarse(self, patches: Tensor, layout: Layout, features: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ class FastEncoder:
         torch.add(
             self.coarse_positions[layout.coarse_places], projected, out=x.view(projected.shape)
         )
-        sequences = Sequences(layout.coarse_starts, 1 + layout.cells)
+        sequences = Sequences(layout.coarse_starts, 1 + layout.cells, equal=True)
         n = self._run(self.coarse_blocks, x, sequences)
         cells = x.view(batch, 1 + layout.cells, -1)[:, 1:]
         if layout.groups:
@@ -153,7 +154,7 @@ class FastEncoder:
     ) -> None:
         """Look at fine cells at full resolution: `rows` rows, written into `features`."""
         _, index = _locate(choice.fine_ends, rows)
-        pixels = patches.view(-1, CELL_NUMBERS // PER_CELL)[layout.fine_pixels[index]]
+        pixels = patches.view(-1, PATCH_ROW)[layout.fine_pixels[index]]
         x = features[layout.first_fine_row :][:rows]
         positions = self.fine_positions[layout.fine_places[index]]
         torch.add(positions, self.fine_patches(pixels), out=x)
@@ -186,8 +187,8 @@ class FastEncoder:
         *hidden, last = self.fov
         x = camera_tokens
         for layer in hidden:
-            x = layer.relu(x)
-        return last(x)[:, 0].clamp(min=MIN_FOV_RAD)
+            x = functional.relu(layer.of_few(x))
+        return last.of_few(x)[:, 0].clamp(min=MIN_FOV_RAD)
 
     def _run(self, blocks: list[FoldedBlock], x: Tensor, sequences: Sequences) -> Tensor:
         """Run the float32 stream x (T, C) through blocks, in place; return it normalised."""
@@ -195,7 +196,7 @@ class FastEncoder:
         for block in blocks:
             q, k, v = block.qkv(n).view(len(n), 3, self.heads, -1).unbind(1)
             n = add_normalised(x, block.proj(sequences.attend(q, k, v).flatten(1)), NORM_EPS)
-            n = add_normalised(x, block.fc2(functional.gelu(block.fc1(n))), NORM_EPS)
+            n = add_normalised(x, block.fc2(block.fc1.gelu(n)), NORM_EPS)
         return n
 
 

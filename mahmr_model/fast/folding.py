@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn, Tensor
+import torch.nn.functional as functional
 
 from mahmr_model.config import PATCH
 from mahmr_model.decoder.layer import DecoderLayer
 from mahmr_model.encoder.vit import Block
+from mahmr_model.fast.layout import PATCH_NUMBERS, PATCH_ROW
 from mahmr_model.fast.ops import Linear
 from mahmr_model.mlp import MLP
 from mahmr_model.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -107,8 +109,8 @@ def fold_patches(projection: nn.Module, *, shrunk: bool) -> Affine:
     """
     Fold the scaling of 8-bit pixels into a patch projection, (C, 3, 14, 14).
 
-    The input is a patch (14, 14, 3) of pixels over `PIXEL_SCALE`; where `shrunk`, a cell of four
-    such patches (2, 2, 14, 14, 3), which is shrunk to one by averaging 2×2 pixels.
+    The input is a patch (14, 14, 3) of pixels over `PIXEL_SCALE`, with zeros up to `PATCH_ROW`;
+    where `shrunk`, a cell of four (2, 2) such rows, shrunk to one by averaging 2×2 pixels.
     """
     assert isinstance(projection, nn.Conv2d)
     assert projection.bias is not None
@@ -116,11 +118,13 @@ def fold_patches(projection: nn.Module, *, shrunk: bool) -> Affine:
     mean, std = (weight.new_tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     bias = projection.bias.detach().double() - (weight * (mean / std)).sum((1, 2, 3))
     weight = weight * (PIXEL_SCALE / 255 / std)
+    spare = (0, PATCH_ROW - PATCH_NUMBERS)
     if shrunk:
         large = weight.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) / 4
         cell = large.unflatten(3, (2, PATCH)).unflatten(2, (2, PATCH))  # C, 3, dy, y, dx, x
-        return Affine(cell.permute(0, 2, 4, 3, 5, 1).flatten(1), bias)
-    return Affine(weight.permute(0, 2, 3, 1).flatten(1), bias)
+        patches = cell.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        return Affine(functional.pad(patches, spare).flatten(1), bias)
+    return Affine(functional.pad(weight.permute(0, 2, 3, 1).flatten(1), spare), bias)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ Kernels for CUDA, in Triton: each does in one launch what takes torch three to e
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 import triton
@@ -90,6 +92,88 @@ def _attention_weights(first, second, hidden, out, columns, per_picture, BLOCK: 
 
 
 @triton.jit
+def _attend_columns(q, k, v, columns, end, weights, total, best, scale, MASKED: tl.constexpr):
+    """One block of keys of FlashAttention-2 (arXiv 2307.08691); scores are in powers of two."""
+    if MASKED:  # noqa: SIM108 – settled when it is compiled
+        keys = tl.load(k, mask=columns[None, :] < end, other=0.0)
+    else:
+        keys = tl.load(k)
+    scores = tl.dot(q, keys) * scale
+    if MASKED:
+        scores = tl.where(columns[None, :] < end, scores, float('-inf'))
+    higher = tl.maximum(best, tl.max(scores, 1))
+    shares = tl.exp2(scores - higher[:, None])
+    shrink = tl.exp2(best - higher)
+    total = total * shrink + tl.sum(shares, 1)
+    if MASKED:  # noqa: SIM108
+        values = tl.load(v, mask=columns[:, None] < end, other=0.0)
+    else:
+        values = tl.load(v)
+    weights = tl.dot(shares.to(values.dtype), values, weights * shrink[:, None])
+    return weights, total, higher
+
+
+@triton.jit
+def _attend(
+    q,
+    k,
+    v,
+    out,
+    starts,
+    stride,
+    heads,
+    scale,
+    WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    head = tl.program_id(1)
+    begin = tl.load(starts + tl.program_id(2))
+    end = tl.load(starts + tl.program_id(2) + 1)
+    first = begin + tl.program_id(0) * ROWS
+    if first < end:
+        rows = first + tl.arange(0, ROWS)
+        channels = head * WIDTH + tl.arange(0, WIDTH)
+        mine = rows[:, None] < end
+        queries = tl.load(q + rows[:, None] * stride + channels[None, :], mask=mine, other=0.0)
+        weights = tl.zeros([ROWS, WIDTH], dtype=tl.float32)
+        total = tl.zeros([ROWS], dtype=tl.float32)
+        best = tl.full([ROWS], float('-inf'), dtype=tl.float32)
+        whole = begin + (end - begin) // COLUMNS * COLUMNS
+        for at in range(begin, whole, COLUMNS):
+            columns = at + tl.arange(0, COLUMNS)
+            weights, total, best = _attend_columns(
+                queries,
+                k + columns[None, :] * stride + channels[:, None],
+                v + columns[:, None] * stride + channels[None, :],
+                columns,
+                end,
+                weights,
+                total,
+                best,
+                scale,
+                False,
+            )
+        if whole < end:
+            columns = whole + tl.arange(0, COLUMNS)
+            weights, total, best = _attend_columns(
+                queries,
+                k + columns[None, :] * stride + channels[:, None],
+                v + columns[:, None] * stride + channels[None, :],
+                columns,
+                end,
+                weights,
+                total,
+                best,
+                scale,
+                True,
+            )
+        weights = weights / total[:, None]
+        place = out + rows[:, None] * heads * WIDTH + channels[None, :]
+        tl.store(place, weights.to(out.dtype.element_ty), mask=mine)
+
+
+@triton.jit
 def _over_length(x, y, z):
     length = tl.maximum(tl.sqrt(x * x + y * y + z * z), 1e-12)
     return x / length, y / length, z / length
@@ -155,6 +239,45 @@ def _read_rotations(numbers, rotations, axis_angles, count, BLOCK: tl.constexpr)
     tl.store(out, x * ratio, mask=inside)
     tl.store(out + 1, y * ratio, mask=inside)
     tl.store(out + 2, z * ratio, mask=inside)
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    starts: Tensor,
+    longest: int,
+    rows: int,
+    columns: int,
+    warps: int,
+) -> Tensor:
+    """
+    Attend within packed sequences, as `encoder.attention.variable_length_attention` does.
+
+    q, k, v (T, heads, c) are alike in their strides, c a power of two; every row belongs to a
+    sequence. A program takes `rows` queries of a head and goes through the keys by `columns`.
+    """
+    count, heads, width = q.shape
+    assert q.stride() == k.stride() == v.stride()
+    assert q.stride(1) == width
+    out = torch.empty(count, heads, width, dtype=q.dtype, device=q.device)
+    grid = (triton.cdiv(longest, rows), heads, len(starts) - 1)
+    _attend[grid](
+        q,
+        k,
+        v,
+        out,
+        starts,
+        q.stride(0),
+        heads,
+        width**-0.5 / math.log(2),
+        WIDTH=width,
+        ROWS=rows,
+        COLUMNS=columns,
+        num_warps=warps,
+        num_stages=3,
+    )
+    return out
 
 
 def read_rotations(pose_6d: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,10 @@ from mahmr_model.config import ModelConfig, PATCH
 from mahmr_model.encoder.cells import morton_codes
 from mahmr_model.encoder.sine import sine_code
 
-CELL_NUMBERS = 4 * PATCH * PATCH * 3
-"""Numbers of a cell's pixels: four patches (2, 2) of (14, 14, 3)."""
+PATCH_NUMBERS = PATCH * PATCH * 3
+"""Numbers of a patch: (14, 14, 3) of (y, x, colour)."""
+PATCH_ROW = -(-PATCH_NUMBERS // 8) * 8
+"""Numbers that a patch takes with the zeros after it: kernels want multiples of 8."""
 PER_CELL = 4
 """Fine tokens of a cell; also the cells of a group."""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from mahmr_model.bodies import pose_queries
 from mahmr_model.eager import choose, found_of
 from mahmr_model.fast.encoder import Choice, Encoded
-from mahmr_model.fast.layout import bucket, CELL_NUMBERS, make_layout, PictureSize
+from mahmr_model.fast.layout import bucket, make_layout, PATCH_ROW, PER_CELL, PictureSize
 from mahmr_model.fast.ops import read_rotations
 from mahmr_model.fast.stages import Stages
 from mahmr_model.found import Found, InputPicture, NotFiniteError
@@ -83,7 +83,7 @@ class Session:
             batch, size.height, size.width, 3, dtype=torch.uint8, device=device
         )
         self.patches = torch.zeros(
-            batch * self.layout.cells + 1, CELL_NUMBERS, dtype=dtype, device=device
+            batch * self.layout.cells + 1, PER_CELL * PATCH_ROW, dtype=dtype, device=device
         )
         self.features = torch.zeros(
             self.layout.feature_rows, model.config.encoder_dim, device=device

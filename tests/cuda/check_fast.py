@@ -34,16 +34,17 @@ from mahmr_model.body.layer import BodyLayer  # noqa: E402
 from mahmr_model.eager import EagerBackend  # noqa: E402
 from mahmr_model.fast import ops  # noqa: E402
 from mahmr_model.fast.backend import FastBackend  # noqa: E402
+from mahmr_model.fast.fused import fused_kernels  # noqa: E402
 from mahmr_model.found import Found, InputPicture  # noqa: E402
 from mahmr_model.preprocess import resized_size  # noqa: E402
 
 CUDA = torch.device('cuda')
-HALF_MM = 5.0
-"""Mean distance of half precision's vertices from float32's that is allowed here."""
+ALLOWED_MM = {torch.float16: 2.0, torch.bfloat16: 8.0}
+"""Mean distance of half precision's vertices from the published ones that is allowed."""
 
 
-def fused_kernels() -> str:
-    assert ops.fused_kernels(CUDA) is not None, 'Triton kernels do not work'
+def triton_kernels() -> str:
+    assert fused_kernels(CUDA) is not None, 'Triton kernels do not work'
     return 'Triton kernels give the numbers of torch'
 
 
@@ -81,8 +82,9 @@ def published_numbers(name: str, precision: torch.dtype) -> str:
     if precision == torch.float32:
         assert worst <= 1, f'{worst:.2f} of the tolerance'
     else:
-        assert furthest_mm < HALF_MM, f'{furthest_mm:.2f} mm'
-    return f'{worst:.3f} of the tolerance, {furthest_mm:.3f} mm mean, {graphs} graphs'
+        assert furthest_mm < ALLOWED_MM[precision], f'{furthest_mm:.2f} mm'
+    share = f'{worst:.3f} of the tolerance, ' if precision == torch.float32 else ''
+    return f'{share}{furthest_mm:.3f} mm mean, {graphs} graphs'
 
 
 def same_people(ours: list[Found], theirs: list[Found], allowed_mm: float) -> float:
@@ -105,7 +107,7 @@ def many_sizes_and_counts(precision: torch.dtype, allowed_mm: float) -> str:
         FastBackend(network, layer, precision),
     )
     worst = 0.0
-    for seed in range(6):
+    for seed in range(3):
         for height, width, batch in ((420, 560, 1), (420, 560, 3), (560, 315, 2)):
             pictures = [
                 InputPicture(
@@ -130,13 +132,13 @@ def warm_up() -> str:
     network = model.network.to(CUDA).eval()
     backend = FastBackend(network, BodyLayer(model.body, kid=True).to(CUDA), torch.float16)
     start = time.perf_counter()
-    backend.warm_up(1, 576, 768, lambda message: None, 1200)
+    backend.warm_up(1, 576, 768, lambda message: None, 512)
     return f'{backend.graphs} graphs in {time.perf_counter() - start:.1f} s'
 
 
 def main() -> int:
     checks = [
-        ('fused kernels', fused_kernels),
+        ('fused kernels', triton_kernels),
         ('wide products', wide_products),
         *(
             (

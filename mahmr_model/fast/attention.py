@@ -1,0 +1,118 @@
+"""Attention over packed sequences on CUDA: of the kernels that work, the quickest is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+import logging
+import statistics
+
+import torch
+from torch import Tensor
+import torch.nn.functional as functional
+
+from mahmr_model.encoder.attention import variable_length_attention
+from mahmr_model.fast.fused import fused_kernels
+
+logger = logging.getLogger(__name__)
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+"""q, k, v (T, heads, c), where each sequence begins (n + 1,), the longest: (T, heads, c)."""
+
+_TILES = ((128, 64, 4), (128, 64, 8), (128, 128, 8), (64, 64, 4))
+"""Rows, columns and warps of the Triton kernel that are tried."""
+_TRIALS = 5
+_CALLS = 10
+"""A kernel is timed by the middle of so many replays of a graph of so many calls."""
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, starts: Tensor, longest: int, *, equal: bool
+) -> Tensor:
+    """
+    Attend within packed sequences on CUDA; `equal` says that all are as long as the longest.
+
+    Which kernel does it is found out at the first call for such sizes, which must not be one
+    that is captured in a graph.
+    """
+    count, heads, width = q.shape
+    batch = count // longest if equal else 0
+    kernel = quickest(q.device, q.dtype, count, heads, width, batch)
+    return kernel(q, k, v, starts, longest)
+
+
+@cache
+def quickest(
+    device: torch.device, dtype: torch.dtype, count: int, heads: int, width: int, batch: int
+) -> Kernel:
+    """Time all kernels that give FlashAttention's numbers; batch is 0 where lengths differ."""
+    usual: Kernel = _usual
+    fits = dtype != torch.float32 and width & (width - 1) == 0
+    if not fits:
+        return usual
+    generator = torch.Generator(device).manual_seed(0)
+    example = torch.randn(count, 3, heads, width, generator=generator, device=device).to(dtype)
+    q, k, v = example.unbind(1)
+    ends = [count // batch * (i + 1) for i in range(batch)] if batch else [count - 20, count]
+    starts = torch.tensor([0, *ends], dtype=torch.int32, device=device)
+    longest = count // batch if batch else count
+    expected = usual(q, k, v, starts, longest)
+    times_us: dict[str, float] = {}
+    kernels = _candidates(device, batch)
+    for name, kernel in kernels.items():
+        try:
+            ours = kernel(q, k, v, starts, longest)
+            torch.testing.assert_close(ours, expected, rtol=2e-2, atol=2e-2)
+            times_us[name] = _replayed_us(partial(kernel, q, k, v, starts, longest))
+        except Exception as error:  # whatever is wrong with it, it is not used
+            logger.info('No attention by %s: %s', name, str(error).strip().splitlines()[:1])
+    best = min(times_us, key=lambda name: times_us[name], default='')
+    listed = ', '.join(f'{name} {spent:.1f}' for name, spent in times_us.items())
+    logger.info('Attention over %d rows by %s; tried (µs): %s', count, best, listed)
+    return kernels[best] if best else usual
+
+
+def _candidates(device: torch.device, batch: int) -> dict[str, Kernel]:
+    kernels: dict[str, Kernel] = {'FlashAttention': _usual}
+    if batch:
+        kernels["torch's choice"] = partial(_dense, batch)
+    fused = fused_kernels(device)
+    if fused is not None:
+        for rows, columns, warps in _TILES:
+            tiles = {'rows': rows, 'columns': columns, 'warps': warps}
+            kernels[f'Triton {rows}×{columns}, {warps} warps'] = partial(fused.attend, **tiles)
+    return kernels
+
+
+def _usual(q: Tensor, k: Tensor, v: Tensor, starts: Tensor, longest: int) -> Tensor:
+    return variable_length_attention(q, k, v, starts, starts, longest, longest)
+
+
+def _dense(batch: int, q: Tensor, k: Tensor, v: Tensor, starts: Tensor, longest: int) -> Tensor:
+    """Attend within sequences of one length, which need no mask."""
+    by_head = [x.unflatten(0, (batch, longest)).transpose(1, 2) for x in (q, k, v)]
+    attended = functional.scaled_dot_product_attention(by_head[0], by_head[1], by_head[2])
+    return attended.transpose(1, 2).flatten(0, 1)
+
+
+def _replayed_us(call: Callable[[], object]) -> float:
+    """Return microseconds of one call in a graph of many."""
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        call()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode='thread_local'):
+        for _ in range(_CALLS):
+            call()
+    graph.replay()
+    times: list[float] = []
+    for _ in range(_TRIALS):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) * 1e3 / _CALLS)
+    return statistics.median(times)
