@@ -76,7 +76,8 @@ FRAMES = """
 | the picture's `header.frame_id` | of all results: the camera's optical frame (REP-103: x right, y down, z forward; metres); times are the picture's as well |
 | parameter `frame_override` | takes its place where it is set |
 | parameter `default_frame` | takes its place where a picture names none |
-| `<camera>/person_<id>` | the pelvis of a person, on `/tf` with `publish_tf` |
+| `<camera>/person_<id>` | the pelvis of a person, on `/tf` with `publish_tf`; the body's own axes: x to its left, y to its head, z to its front |
+| `body_<camera>_<id>` | the same with REP-103's axes (x front, y left, z up), with `publish_tf` and `publish_bodies` (REP-155) |
 """.strip()  # noqa: E501
 
 
@@ -191,7 +192,7 @@ def optional_topics() -> list[tuple[str, list[str]]]:
     before = {name: sys.modules.get(name) for name in fakes}
     sys.modules.update(fakes)
     try:
-        transforms.Transforms(recorder)
+        transforms.Transforms(recorder, bodies=True)
         bodies.Bodies(recorder)._add(f'{CAMERA}_{PERSON}')
     finally:
         for name, module in before.items():

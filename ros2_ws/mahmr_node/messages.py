@@ -110,9 +110,19 @@ def pose_array(result: Result) -> PoseArray:
 
 def root_poses(people: People) -> list[Pose]:
     """Return position (metres) and rotation of each pelvis in the optical frame."""
+    return _poses(people, Rotation.identity())
+
+
+def body_poses(people: People) -> list[Pose]:
+    """Return the same poses with the axes of REP-103: x to the front, y to the left, z up."""
+    # The body's own: x to the left, y up, z to the front.
+    return _poses(people, Rotation.from_matrix([[0, 1, 0], [0, 0, 1], [1, 0, 0]]))
+
+
+def _poses(people: People, axes: Rotation) -> list[Pose]:
     if not len(people):
         return []
-    quaternions = Rotation.from_rotvec(people.pose_axis_angle[:, 0]).as_quat()
+    quaternions = (Rotation.from_rotvec(people.pose_axis_angle[:, 0]) * axes).as_quat()
     return [
         Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=a, y=b, z=c, w=w))
         for (x, y, z), (a, b, c, w) in zip(

@@ -153,7 +153,8 @@ class MahmrNode(LifecycleNode):
         from mahmr_node.transforms import Transforms
 
         settings = self.mahmr_parameters.settings
-        self._transforms = Transforms(self) if settings.publish_tf else None
+        if settings.publish_tf:
+            self._transforms = Transforms(self, bodies=settings.publish_bodies)
         self._bodies = Bodies(self) if settings.publish_bodies else None
         predictor = self._load(settings)
         if predictor.untrained:

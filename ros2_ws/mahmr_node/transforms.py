@@ -9,7 +9,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from mahmr_model.errors import UserError
-from mahmr_node.messages import Result, root_poses, Sending
+from mahmr_node.messages import body_poses, Result, root_poses, Sending
 
 # What tf2's own broadcaster offers, so that every listener matches.
 TF_QOS = QoSProfile(
@@ -20,9 +20,9 @@ TF_QOS = QoSProfile(
 class Transforms:
     """Publishes on /tf, as tf2_ros' broadcaster does, but only while the node is active."""
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, bodies: bool) -> None:
         """
-        Make the publisher.
+        Make the publisher; with `bodies` REP-155's frames are published as well.
 
         :raises UserError: where tf2_msgs is not installed.
         """
@@ -35,6 +35,7 @@ class Transforms:
             ) from error
         self._node = node
         self._type = TFMessage
+        self._bodies = bodies
         self._publisher = node.create_lifecycle_publisher(TFMessage, '/tf', TF_QOS)
 
     def close(self) -> None:
@@ -44,10 +45,16 @@ class Transforms:
     def messages(self, camera_name: str, result: Result) -> Iterator[Sending]:
         """Build a message where there are people and listeners; it comes with its sending."""
         if len(result.people) and self._publisher.get_subscription_count() > 0:
+            people, ids = result.people, result.ids
             transforms = [
                 transform(result, pose, f'{camera_name}/person_{person_id}')
-                for person_id, pose in zip(result.ids, root_poses(result.people), strict=True)
+                for person_id, pose in zip(ids, root_poses(people), strict=True)
             ]
+            if self._bodies:
+                transforms += [
+                    transform(result, pose, f'body_{camera_name}_{person_id}')
+                    for person_id, pose in zip(ids, body_poses(people), strict=True)
+                ]
             yield self._publisher.publish, self._type(transforms=transforms)
 
 

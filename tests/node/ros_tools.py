@@ -293,12 +293,13 @@ class Rig:
     def set(  # noqa: A003
         self, node: str = '/mahmr', **values: Any
     ) -> SetParametersResult:
-        """Set parameters; return the first result."""
+        """Set parameters; return the first refusal, or else a success."""
         request = SetParameters.Request()
         request.parameters = [
             Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
         ]
-        return self.call(SetParameters, f'{node}/set_parameters', request).results[0]
+        results = self.call(SetParameters, f'{node}/set_parameters', request).results
+        return next((result for result in results if not result.successful), results[0])
 
     def describe(self, names: list[str], node: str = '/mahmr') -> Any:
         request = DescribeParameters.Request(names=names)

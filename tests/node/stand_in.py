@@ -10,7 +10,7 @@ takes comes from environment variables, so that the node's own command line stay
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 import os
 from pathlib import Path
@@ -97,6 +97,19 @@ def people_in(image_rgb: ImageArray, camera: Camera | None) -> People:
     )
 
 
+def above(people: People, threshold: float) -> People:
+    """Leave out whom the threshold leaves out."""
+    count, sure = len(people), people.confidence > threshold
+    kept = {
+        field.name: value[sure]
+        for field in fields(people)
+        if isinstance(value := getattr(people, field.name), np.ndarray)
+        and len(value) == count
+        and field.name != 'faces'
+    }
+    return replace(people, **kept)
+
+
 def compute(seconds: float) -> None:
     """Keep a core busy as a network does: in long calls that do not hold Python's lock."""
     end, matrix = time.monotonic() + seconds, np.ones((600, 600))
@@ -138,7 +151,8 @@ class StandIn:
         if 'memory' in faults or ('memory of a batch' in faults and len(images_rgb) > 1):
             raise OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB\nmore lines')
         people = [
-            people_in(image, camera) for image, camera in zip(images_rgb, cameras, strict=True)
+            above(people_in(image, camera), self.confidence_threshold)
+            for image, camera in zip(images_rgb, cameras, strict=True)
         ]
         if 'nan' in faults:
             people[0].vertices_camera_m[...] = np.nan

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from ros_tools import Rig
+from visualization_msgs.msg import Marker, MarkerArray
 
 from mahmr_node.parameters import camera_parameters, NODE_PARAMETERS
 
@@ -55,8 +56,33 @@ def test_live(rig: Rig) -> None:
     assert not plain.humans[0].vertices_m
     assert rig.set(frame_override='map').successful
     assert rig.exchange(camera, results).header.frame_id == 'map'
+    assert rig.set(frame_override='', default_frame='eye').successful
+    assert rig.exchange(camera, results, frame='').header.frame_id == 'eye'
+    assert rig.set(confidence_threshold=0.6).successful
+    assert len(rig.exchange(camera, results, people=3).humans) == 2
+    assert rig.set(confidence_threshold=0.3).successful
     assert rig.set(tracking=False).successful
     assert [human.id for human in rig.exchange(camera, results, people=2).humans] == [0, 1]
+
+
+def test_live_drawing(rig: Rig) -> None:
+    """What the markers show changes with the next picture."""
+    rig.start_node()
+    camera = rig.camera()
+    results = rig.collect(MarkerArray, '/mahmr/camera/markers')
+
+    def kinds() -> list[int]:
+        return [marker.type for marker in rig.exchange(camera, results).markers[1:]]
+
+    assert kinds() == [Marker.TRIANGLE_LIST]
+    assert rig.set(marker_opacity=0.5).successful
+    assert rig.exchange(camera, results).markers[1].color.a == 0.5
+    assert rig.set(marker_lifetime_s=50.0).successful
+    assert rig.exchange(camera, results).markers[1].lifetime.sec >= 50
+    assert rig.set(draw_skeletons=True).successful
+    assert rig.set(draw_meshes=False).successful
+    assert rig.set(draw_labels=True).successful
+    assert kinds() == [Marker.LINE_LIST, Marker.TEXT_VIEW_FACING]
 
 
 def test_do_not_go_together(rig: Rig) -> None:

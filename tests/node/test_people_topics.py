@@ -10,6 +10,7 @@ from mahmr_msgs.msg import HumanArray
 import numpy as np
 import pytest
 from ros_tools import DEACTIVATE, Rig
+from scipy.spatial.transform import Rotation
 import stand_in
 import workspace
 
@@ -26,7 +27,8 @@ def stamp_of(message: HumanArray) -> dict[str, int]:
 
 def test_transforms(rig: Rig, packages: dict[str, str]) -> None:
     """A frame for each person, at the picture's time and in its frame; none when inactive."""
-    rig.start_node(parameters={'publish_tf': True}, env=packages)
+    parameters = {'publish_tf': True, 'publish_bodies': True}
+    rig.start_node(parameters=parameters, env=packages)
     heard = rig.listen({'/tf': 'tf2_msgs/TFMessage'}, packages)
     camera, results = rig.camera(), rig.humans()
     rig.exchange(camera, results, people=2)
@@ -40,12 +42,19 @@ def test_transforms(rig: Rig, packages: dict[str, str]) -> None:
         return bool(transforms) and transforms[0]['header']['frame_id'] == 'optical'
 
     rig.wait(arrived, 'transforms')
-    assert [t['child_frame_id'] for t in transforms] == ['camera/person_1', 'camera/person_2']
+    frames = ['camera/person_1', 'camera/person_2', 'body_camera_1', 'body_camera_2']
+    assert [t['child_frame_id'] for t in transforms] == frames
     assert transforms[0]['header']['stamp'] in [stamp_of(message) for message in results]
-    for transform, place in zip(transforms, stand_in.PLACES_M, strict=False):
+    for transform, place in zip(transforms[:2], stand_in.PLACES_M, strict=False):
         at, turn = transform['transform']['translation'], transform['transform']['rotation']
         assert (at['x'], at['y'], at['z']) == pytest.approx(tuple(place), rel=1e-5)
         assert (turn['y'], turn['w']) == pytest.approx((math.sqrt(0.5), math.sqrt(0.5)))
+    # A quarter turn about y: the front is to the camera's right, the left side towards it, and
+    # the head down.
+    body = transforms[2]['transform']
+    assert body['translation'] == transforms[0]['transform']['translation']
+    axes = Rotation.from_quat([body['rotation'][k] for k in 'xyzw']).as_matrix().T
+    assert axes == pytest.approx(np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]), abs=1e-6)
     assert rig.change_state(DEACTIVATE)
     rig.spin(0.3)
     count = len(heard('/tf'))
