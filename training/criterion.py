@@ -16,6 +16,7 @@ from training.matcher import PendingMatch
 from training.people import LayerMatch, Match, pair, QueryPeople
 from training.shares import Shares
 from training.target import Target
+from training.token_people import token_losses
 from training.train_model import TrainingOutput
 
 Losses = dict[str, Tensor]
@@ -62,6 +63,8 @@ class Criterion:
             losses |= map_losses(output.scale_logits, truth)
         if output.fov_rad is not None:
             losses['fov'] = fov(output.fov_rad, truth)
+        if output.token_people is not None:
+            losses |= token_losses(output.token_people, truth, self.input_size)
         if output.queries is not None:
             losses |= self._denoising_confidence(output, output.queries, truth)
         matched = pending.match()

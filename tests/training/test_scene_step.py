@@ -1,0 +1,40 @@
+"""A step of training on scenes, from the numbers of a worker to gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from accelerate import Accelerator
+from tiny import MODEL, run_config, tiny_model, WEIGHTS
+
+from mahmr_model.body.data import load_body, OPEN_BODY
+from training.config import DataSource
+from training.recipe import MeshRecipe
+from training.run_data import training_data
+from training.sampling import EpochSampler, StepOrder, training_loader
+from training.scene_pictures import SceneBatch
+
+
+def test_every_parameter_has_a_gradient_and_every_loss_a_value() -> None:
+    """Otherwise several processes would wait for a gradient that never comes."""
+    scenes = DataSource('scenes', 'train', count=40)
+    config = run_config(
+        model=replace(MODEL, input_size=168, shapes=11),
+        losses=WEIGHTS | {'token_j2ds': 1.0, 'token_j3ds': 1.0},
+        body='open',
+    )
+    config = replace(config, data=replace(config.data, training=(scenes,)))
+    config.check_training()
+    recipe = MeshRecipe(config, Accelerator(cpu=True), load_body(OPEN_BODY))
+    sampler = EpochSampler(StepOrder(40, 3), 0)
+    loaded = next(iter(training_loader(training_data(config, OPEN_BODY), sampler, 0)))
+    assert isinstance(loaded.samples, SceneBatch)
+    assert len(loaded.samples.names) == 3
+    batch = recipe.prepare(loaded)
+    assert sum(batch.truth.people) > 0
+    model = tiny_model(config).train()
+    losses = recipe.losses(model, batch, recipe.plan([batch], 0)[0])
+    plain = {name for name in losses if '.' not in name and '_dn' not in name}
+    assert plain == set(config.losses)
+    recipe.total(losses).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
