@@ -99,7 +99,7 @@ def draw_look(scene: Scene) -> Look:
     rng = np.random.default_rng(scene.look_seed)
     axes = _axes(rng, scene)
     reach = _reach(scene, axes)
-    indoors = reach.max() < 9 and scene.ground_offset_m < 3.5 and rng.random() < 0.65
+    indoors = reach.max() < 9 and scene.ground_offset_m < 3.5 and rng.random() < 0.85
     room, surfaces = _inside(rng, reach, scene) if indoors else _outside(rng, reach, scene)
     walls_m = np.array([room.right, room.left, room.front, room.back])
     extras, skins = draw_clutter(rng, scene, axes, walls_m, indoors=indoors)
