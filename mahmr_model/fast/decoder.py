@@ -23,6 +23,7 @@ from mahmr_model.fast.folding import (
 from mahmr_model.fast.ops import (
     add_normalised,
     attention_weights,
+    Beside,
     box_codes,
     modulated_code,
     refined_boxes,
@@ -80,6 +81,7 @@ class FastDecoder:
                 self.start = _start(network, decoder, layer, products, dtype)
             layers.append(_fold_layer(decoder, index, layer, products, dtype))
         self.layers = layers
+        self._beside = Beside(self.omega.device)
 
     def empty(self, batch: int) -> Decoded:
         """Return room for what is decoded of `batch` pictures."""
@@ -98,26 +100,37 @@ class FastDecoder:
         hidden: list[Tensor] = []
         for index, layer in enumerate(self.layers):
             if index:
-                place, sine = self._codes(layer, x, boxes)
-                n = self._attend_queries(layer, x, hidden[-1], place, batch)
-                look_content, look_place = layer.look_content(n), layer.look_place(sine)
-            n = self._attend_tokens(layer, x, look_content, look_place, encoded)
-            change = layer.linear2(layer.linear1.relu(n))
-            hidden.append(add_normalised(x, change, NORM_EPS))
-            boxes = _refined(layer, hidden[-1], boxes)
-        return Decoded(torch.stack(hidden), boxes)
-
-    def _codes(self, layer: FoldedDecoderLayer, x: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the queries' share of place in q, k, v (BQ, 3d), and their sine code (BQ, d)."""
-        codes = box_codes(boxes, self.omega, self.dtype)
-        place = layer.self_place(layer.place.relu(codes))
-        modulation = layer.modulation_out(layer.modulation_in.relu(x.to(self.dtype)))
-        return place, modulated_code(boxes, self.omega, modulation)
+                own = x.to(self.dtype, copy=True)  # x changes while the second queue reads it
+                with self._beside():
+                    modulation = layer.modulation_out(layer.modulation_in.relu(own))
+                boxes = _refined(self.layers[index - 1], hidden[-1], boxes)
+                with self._beside():
+                    sine = modulated_code(boxes, self.omega, modulation)
+                    look_place = layer.look_place(sine)
+            with self._beside():
+                place_scores = self._scores(look_place, encoded.codes)
+            if index:
+                n = self._attend_queries(layer, x, hidden[-1], boxes, batch)
+                look_content = layer.look_content(n)
+            content_scores = self._scores(look_content, encoded.features)
+            self._beside.join()
+            weights = attention_weights(
+                content_scores, place_scores, encoded.hidden_keys, self.dtype
+            )
+            seen = (weights @ encoded.features).view(len(x), -1)
+            n = add_normalised(x, layer.look_out(seen), NORM_EPS)
+            hidden.append(add_normalised(x, layer.linear2(layer.linear1.relu(n)), NORM_EPS))
+        return Decoded(torch.stack(hidden), _refined(self.layers[-1], hidden[-1], boxes))
 
     def _attend_queries(
-        self, layer: FoldedDecoderLayer, x: Tensor, n: Tensor, place: Tensor, batch: int
+        self, layer: FoldedDecoderLayer, x: Tensor, n: Tensor, boxes: Tensor, batch: int
     ) -> Tensor:
-        """Let the queries of a picture look at each other; returns them normalised (BQ, d)."""
+        """
+        Let the queries of a picture look at each other.
+
+        Adds to the stream x (BQ, d), of which n is the normalised one; returns it normalised.
+        """
+        place = layer.self_place(layer.place.relu(box_codes(boxes, self.omega, self.dtype)))
         qkv = torch.addmm(place, n, layer.self_content.T)
         shape = (batch, self.queries, 3, self.heads, -1)
         q, k, v = qkv.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
@@ -125,28 +138,15 @@ class FastDecoder:
         change = layer.self_out(attended.transpose(1, 2).flatten(2).flatten(0, 1))
         return add_normalised(x, change, NORM_EPS)
 
-    def _attend_tokens(
-        self,
-        layer: FoldedDecoderLayer,
-        x: Tensor,
-        look_content: Tensor,
-        look_place: Tensor,
-        encoded: Encoded,
-    ) -> Tensor:
-        """Let the queries look at their picture's tokens; returns them normalised (BQ, d)."""
-        batch = len(encoded.hidden_keys)
-        per_picture = self.queries * self.heads
-        content = wide_product(look_content.view(batch * per_picture, -1), encoded.features.T)
-        place = wide_product(look_place.view(batch * per_picture, -1), encoded.codes.T)
-        weights = attention_weights(content, place, encoded.hidden_keys, self.dtype)
-        seen = (weights @ encoded.features).view(len(x), -1)
-        return add_normalised(x, layer.look_out(seen), NORM_EPS)
+    def _scores(self, look: Tensor, tokens: Tensor) -> Tensor:
+        """Return each head's scores (BQ·heads, T), float32, of look (BQ, heads·c) and (T, c)."""
+        return wide_product(look.view(len(look) * self.heads, -1), tokens.T)
 
 
 def _refined(layer: FoldedDecoderLayer, n: Tensor, boxes: Tensor) -> Tensor:
-    """Return boxes (BQ, 4) moved by what the queries say, in float32."""
+    """Return boxes (BQ, 4) moved by what the queries say."""
     first, second, last = layer.box
-    return refined_boxes(last(second.relu(first.relu(n)).float()), boxes)
+    return refined_boxes(second.relu(first.relu(n)), last, boxes)
 
 
 class FastHeads:
@@ -172,23 +172,28 @@ class FastHeads:
         self.confidence = Affine.of(network.conf_head).after(norm).ready(torch.float32)
         self.mean_pose = network.mean_pose
         self.mean_shape = network.mean_shape
+        self._beside = Beside(self.mean_shape.device)
 
     def __call__(self, decoded: Decoded, batch: int) -> LayerPrediction:
         """Read people off the queries; pose and shape are sums over the layers."""
+        first, second, camera = self.camera
+        with self._beside():
+            last = decoded.hidden[-1].float()
+            confidence = self.confidence(last)[:, 0]
+            camera_abc = camera(second.relu(first.relu(last)))
         x = decoded.hidden.repeat(2, 1, 1)
         for layer in self.common:
             x = layer.relu(x)
         pose, shape = x.split(self.layer_count)
         for layer in self.pose:
             pose = layer.relu(pose)
-        last = decoded.hidden[-1].float()
-        first, second, camera = self.camera
+        self._beside.join()
         numbers = {
             'pose_6d': self.mean_pose + self.pose_last(pose.float()).sum(0),
             'betas': self.mean_shape + self.shape_last(shape.float()).sum(0),
             'boxes_cxcywh_norm': decoded.boxes_yxhw_norm.unflatten(1, (2, 2)).flip(-1).flatten(1),
-            'confidence_logits': self.confidence(last)[:, 0],
-            'camera_abc': camera(second.relu(first.relu(last))),
+            'confidence_logits': confidence,
+            'camera_abc': camera_abc,
         }
         return LayerPrediction(
             **{name: value.unflatten(0, (batch, -1)) for name, value in numbers.items()}

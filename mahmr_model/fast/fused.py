@@ -63,9 +63,9 @@ def _try(kernels: Any, device: torch.device) -> None:
         (kernels.modulated_code, ops.modulated_code, (boxes, omega, modulation)),
         (kernels.attention_weights, ops.attention_weights, (*scores, hidden, half)),
         (
-            lambda *arguments: kernels.refined_boxes(*arguments, LOGIT_EPS),
-            ops.refined_boxes,
-            (random(7, 4), boxes),
+            lambda x, w, b, y: kernels.refined_boxes(x, w, b, y, LOGIT_EPS),
+            lambda x, w, b, y: ops.refined_boxes(x, ops.Linear(w, b), y),
+            (random(7, 96).half(), random(4, 96), random(4), boxes),
         ),
         *(
             (

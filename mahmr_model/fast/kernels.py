@@ -33,14 +33,18 @@ def _add_normalised(x, change, out, columns, eps, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _refined_boxes(change, boxes, out, count, least, BLOCK: tl.constexpr):
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < count
-    box = tl.load(boxes + at, mask=inside, other=0.5)
-    box = tl.minimum(tl.maximum(box, 0.0), 1.0)
-    logit = tl.log(tl.maximum(box, least) / tl.maximum(1.0 - box, least))
-    moved = logit + tl.load(change + at, mask=inside, other=0.0)
-    tl.store(out + at, 1.0 / (1.0 + tl.exp(-moved)), mask=inside)
+def _refined_boxes(hidden, weight, bias, boxes, out, columns, least, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    inside = at < columns
+    values = tl.load(hidden + row * columns + at, mask=inside, other=0.0).to(tl.float32)
+    for number in tl.static_range(4):
+        factors = tl.load(weight + number * columns + at, mask=inside, other=0.0)
+        change = tl.sum(values * factors, 0) + tl.load(bias + number)
+        box = tl.load(boxes + row * 4 + number)
+        box = tl.minimum(tl.maximum(box, 0.0), 1.0)
+        logit = tl.log(tl.maximum(box, least) / tl.maximum(1.0 - box, least))
+        tl.store(out + row * 4 + number, 1.0 / (1.0 + tl.exp(-change - logit)))
 
 
 @triton.jit
@@ -302,11 +306,16 @@ def add_normalised(x: Tensor, change: Tensor, eps: float) -> Tensor:
     return out
 
 
-def refined_boxes(change: Tensor, boxes: Tensor, least: float) -> Tensor:
+def refined_boxes(
+    hidden: Tensor, weight: Tensor, bias: Tensor, boxes: Tensor, least: float
+) -> Tensor:
     """See `ops.refined_boxes`."""
     out = torch.empty_like(boxes)
-    count = boxes.numel()
-    _refined_boxes[(triton.cdiv(count, 256),)](change, boxes, out, count, least, BLOCK=256)
+    rows, columns = hidden.shape
+    block = triton.next_power_of_2(columns)
+    _refined_boxes[(rows,)](
+        hidden, weight, bias, boxes, out, columns, least, BLOCK=block, num_warps=4
+    )
     return out
 
 

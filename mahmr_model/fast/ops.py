@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -80,12 +82,12 @@ def wide_product(a: Tensor, b: Tensor) -> Tensor:
     return a.float() @ b.float()
 
 
-def refined_boxes(change: Tensor, boxes: Tensor) -> Tensor:
-    """Return boxes (n, 4) in 0…1 moved by changes before the sigmoid, in float32."""
+def refined_boxes(hidden: Tensor, last: Linear, boxes: Tensor) -> Tensor:
+    """Return boxes (n, 4) in 0…1 moved by what `last` makes of hidden (n, d), in float32."""
     kernels = fused_kernels(boxes.device)
     if kernels is not None:
-        return kernels.refined_boxes(change, boxes, LOGIT_EPS)
-    return (change + logit(boxes)).sigmoid()
+        return kernels.refined_boxes(hidden, last.weight, last.bias, boxes, LOGIT_EPS)
+    return (last(hidden.float()) + logit(boxes)).sigmoid()
 
 
 def box_codes(boxes: Tensor, omega: Tensor, dtype: torch.dtype) -> Tensor:
@@ -152,3 +154,29 @@ class Sequences:
             return attend(q, k, v, self.starts, self.longest, equal=self.equal)
         lengths = [n for n in self.starts.diff().tolist() if n]
         return torch_attention(q, k, v, lengths, lengths)
+
+
+class Beside:
+    """
+    A second queue on CUDA for what does not depend on the work at hand; on a CPU there is none.
+
+    Whatever is made in it has to be kept until `join`: the allocator knows nothing of it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device) if device.type == 'cuda' else None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Put work into the second queue, after all that is in the first one now."""
+        if self._stream is None:
+            yield
+            return
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            yield
+
+    def join(self) -> None:
+        """Let the first queue wait for the second one."""
+        if self._stream is not None:
+            torch.cuda.current_stream().wait_stream(self._stream)
