@@ -67,6 +67,11 @@ class DataConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     workers: int = 8
     """Processes that prepare pictures, beside each training process; 0 prepares in line."""
+    mirrored: bool = False
+    """
+    Whether every scene comes with its mirror image in the same batch, which then has twice
+    training.batch_size pictures: rendering costs half as much.
+    """
     skip_limit: int = 100
     """Pictures that may be missing, damaged or badly annotated before the run stops."""
 

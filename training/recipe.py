@@ -71,7 +71,12 @@ class MeshRecipe:
         """Make the studio of scenes, which takes some seconds."""
         if self._config.trains_on_scenes and self._studio is None:
             assert self._body is not None
-            self._studio = SceneStudio(self._body, self._config.model, self._accelerator.device)
+            self._studio = SceneStudio(
+                self._body,
+                self._config.model,
+                self._accelerator.device,
+                mirrored=self._config.data.mirrored,
+            )
 
     def prepare(self, batch: NumberedBatch) -> DeviceBatch:
         """Put a batch on the device; scenes are rendered there."""

@@ -15,9 +15,13 @@ from training.batches import DeviceBatch, padded
 from training.synthetic.scenes.batch import pack, Packed
 from training.synthetic.scenes.draw import draw_scene, SceneConfig
 from training.synthetic.scenes.look import draw_look, Look
+from training.synthetic.scenes.mirror import with_mirror_images
 from training.synthetic.scenes.renderer import SceneRenderer
 from training.synthetic.scenes.scene import Scene
 from training.synthetic.scenes.truth import SceneNumbers, SceneTruth
+
+_MIRROR_IMAGES = 1 << 40
+"""Added to a scene's number for that of its mirror image: other noise for its queries."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,15 @@ def collate_scenes(drawn: Sequence[DrawnScene]) -> SceneBatch:
 class SceneStudio:
     """Renders batches of scenes with their truth, on CUDA beside what else the device does."""
 
-    def __init__(self, body: BodyData, sizes: ModelConfig, device: torch.device) -> None:
-        """Take the open body, whose clothes the renderer knows, and the network's sizes."""
+    def __init__(
+        self, body: BodyData, sizes: ModelConfig, device: torch.device, *, mirrored: bool = False
+    ) -> None:
+        """
+        Take the open body, whose clothes the renderer knows, and the network's sizes.
+
+        With `mirrored` a batch holds the mirror image of every scene as well.
+        """
+        self._mirrored = mirrored
         layer = BodyLayer(body, kid=True)
         self._device = device
         self._multiple = sizes.pad_multiple
@@ -98,7 +109,11 @@ class SceneStudio:
         """
         with self._beside():
             rendered = self._renderer.draw(scenes.packed)
-            truth = self._truth(scenes.numbers.to(self._device), rendered)
+            numbers = scenes.numbers.to(self._device)
+            if self._mirrored:
+                numbers, rendered = with_mirror_images(numbers, rendered)
+                indices = [*indices, *(_MIRROR_IMAGES + index for index in indices)]
+            truth = self._truth(numbers, rendered)
             images = padded(rendered.images, truth.sizes_hw, self._multiple)
             made = None
             if self._stream is not None:

@@ -25,12 +25,13 @@ from training.data.posing import WorkerBodies
 SPINE3 = SMPL_JOINT_NAMES.index('spine3')
 
 
-def _mirrored(name: str) -> str:
+def mirrored_name(name: str) -> str:
+    """Return the name of the joint on the other side; of one in the middle, its own."""
     sides = {'left_': 'right_', 'right_': 'left_'}
     return next((other + name[len(s) :] for s, other in sides.items() if name.startswith(s)), name)
 
 
-MIRRORED_JOINTS = [SMPL_JOINT_NAMES.index(_mirrored(name)) for name in SMPL_JOINT_NAMES]
+MIRRORED_JOINTS = [SMPL_JOINT_NAMES.index(mirrored_name(name)) for name in SMPL_JOINT_NAMES]
 MIRRORED_CROWDPOSE = [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13]
 """CrowdPose lists left and right in turn, then the top of the head and the neck."""
 
