@@ -101,7 +101,7 @@ class Step:
 def measure(config: RunConfig, precisions: list[str], runs: int) -> dict[str, Any]:
     """Return all numbers; the loader is measured with as many workers as the run has."""
     result: dict[str, Any] = {}
-    size = config.training.batch_size
+    size = config.training.batch_size * (2 if config.data.mirrored else 1)
     batches = _batches(config)
     first = next(batches)
     result['loader'] = _rate(lambda: next(batches), size, 5 + runs // 2)

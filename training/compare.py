@@ -1,0 +1,117 @@
+"""
+Measure several weights on the held-out scenes, each picture rendered once for all of them.
+
+    python -m training.compare OUT weights/mahmr_open.safetensors more.safetensors ...
+
+OUT gets NAME.json for each file of weights and table.md, the columns in the order given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import sys
+
+import torch
+from tqdm import tqdm
+
+from mahmr_model.body.data import OPEN_BODY
+from mahmr_model.errors import UserError
+from mahmr_model.files import written_beside
+from mahmr_model.predictor import Predictor
+from mahmr_model.weights import load_model
+from training.evaluator import in_original_pixels
+from training.metrics.scenes import Scenes
+from training.metrics.types import PredictedPeople
+from training.run_data import HeldOutScenes
+from training.scene_samples import SceneSamples
+from training.synthetic.scenes.draw import HELD_OUT_SCENES, SceneConfig
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Weights, and what was measured of them."""
+
+    name: str
+    predictor: Predictor
+    protocol: Scenes
+
+
+def compare(
+    weights: Sequence[Path], count: int, device: torch.device, batch_size: int, threshold: float
+) -> dict[str, dict[str, float]]:
+    """Return the measures of each file of weights by its name, over the first `count` scenes."""
+    measured = [_start(path, device, threshold) for path in weights]
+    size = measured[0].predictor.network.config.input_size
+    scenes = HeldOutScenes(
+        SceneConfig(), lambda: SceneSamples(OPEN_BODY, size, 11, device), range(count)
+    )
+    progress = tqdm(total=count, unit='scene', disable=None)
+    for batch in scenes.batches(0, 1, batch_size):
+        pictures = [picture for picture in batch if not isinstance(picture, str)]
+        for one in measured:
+            found = one.predictor.predict_batch(
+                [picture.image_rgb for picture in pictures], [None] * len(pictures)
+            )
+            for picture, people in zip(pictures, found, strict=True):
+                original = in_original_pixels(people, picture.original_hw)
+                predicted = PredictedPeople.from_people(original)
+                one.protocol.update(picture.index, predicted, picture.truth)
+        progress.update(len(pictures))
+    progress.close()
+    return {one.name: one.protocol.result() for one in measured}
+
+
+def table(measures: Mapping[str, Mapping[str, float]]) -> str:
+    """Return a Markdown table, a line for each measure."""
+    names = list(dict.fromkeys(name for column in measures.values() for name in column))
+    lines = ['| | ' + ' | '.join(measures) + ' |', '|---' * (len(measures) + 1) + '|']
+    for name in names:
+        values = [column.get(name) for column in measures.values()]
+        cells = ['–' if value is None else f'{value:.4g}' for value in values]
+        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def _start(path: Path, device: torch.device, threshold: float) -> Measured:
+    model = load_model(path, OPEN_BODY)
+    # Everything else in these numbers is exact, so is the network.
+    predictor = Predictor(
+        model, device=str(device), precision='float32', confidence_threshold=threshold
+    )
+    return Measured(path.stem, predictor, Scenes([threshold]))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and write; return 0, or 2 after a UserError."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
+    parser.add_argument('out', type=Path, metavar='OUT')
+    parser.add_argument('weights', type=Path, nargs='+', metavar='WEIGHTS')
+    parser.add_argument('--count', type=int, default=HELD_OUT_SCENES)
+    parser.add_argument('--batch', type=int, default=8)
+    parser.add_argument('--threshold', type=float, default=0.3)
+    parser.add_argument('--device', help='else CUDA where there is one')
+    options = parser.parse_args(arguments)
+    default = 'cuda' if torch.cuda.is_available() else 'cpu'
+    device = torch.device(options.device or default)
+    try:
+        measures = compare(
+            options.weights, options.count, device, options.batch, options.threshold
+        )
+    except UserError as error:
+        sys.stderr.write(f'error: {error}\n')
+        return 2
+    for name, values in measures.items():
+        with written_beside(options.out / f'{name}.json') as temporary:
+            temporary.write_text(json.dumps(values, indent=1) + '\n')
+    with written_beside(options.out / 'table.md') as temporary:
+        temporary.write_text(table(measures))
+    sys.stdout.write(table(measures))
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
