@@ -22,7 +22,7 @@ class MotionConfig:
     """Error of a position across the line of sight."""
     along_m: float = 0.1
     """Error along the line of sight, to which `along_per_m` adds."""
-    along_per_m: float = 0.04
+    along_per_m: float = 0.08
     """The same for each metre of distance: depth from one picture errs by some per cent."""
 
 

@@ -28,8 +28,6 @@ class TrackerConfig:
     """A gap longer than this between two pictures starts all over, like a jump back does..."""
     jump_pictures: float = 5.0
     """...if it is also longer than so many usual gaps: a slow network is no jump."""
-    gate: float = 16.3
-    """Squared Mahalanobis distance of a sighting: chi-square, 3 degrees of freedom, 99.9 %."""
     newcomers_m3: float = 0.005
     """Density of newcomers (and of errors) in a picture: what is less likely somebody known than
     this is somebody new. One in ten pictures, over twenty cubic metres."""
@@ -120,11 +118,10 @@ class Tracker:
         surprises = [t.motion.surprise(positions_m, self._config.motion) for t in self._tracks]
         # Minus twice the logarithms of Gaussian densities a cubic metre.
         distance = np.stack([distances for distances, _ in surprises])
-        allowed = distance <= self._config.gate
         expected = np.stack([_moved_box(t, camera) for t in self._tracks])
         volumes = np.array([[volume] for _, volume in surprises]) + 3 * np.log(2 * np.pi)
         cost = distance + np.minimum(volumes, 2 * np.log(self._config.room_m3))
-        allowed &= cost <= -2 * np.log(self._config.newcomers_m3)
+        allowed = cost <= -2 * np.log(self._config.newcomers_m3)
         cost += self._config.box_weight * (1 - _overlap(expected, boxes))
         rows, columns = linear_sum_assignment(np.where(allowed, cost, _FORBIDDEN))
         pairs = zip(rows, columns, strict=True)

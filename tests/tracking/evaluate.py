@@ -19,6 +19,10 @@ from mahmr_model.tracking import Tracker, TrackerConfig
 RATES_HZ = (10, 15, 30)
 SEEDS = 5
 NEAR_M = 1.0
+WORSE = {
+    'all, errors twice as large': Errors(0.06, 0.06, 6.0, 0.1, 0.6, 0.1, 0.2),
+    'all, depth errs by 10 %': Errors(along=0.1),
+}
 METRICS = {
     'num_objects': 'sightings',
     'num_switches': 'switches',
@@ -71,9 +75,11 @@ def score(clips: Iterable[Iterable[Frame]], config: TrackerConfig | None = None)
     )
 
 
-def clips_of(scene: Scene, rate_hz: float, seeds: int = SEEDS) -> list[list[Frame]]:
+def clips_of(
+    scene: Scene, rate_hz: float, seeds: int = SEEDS, errors: Errors | None = None
+) -> list[list[Frame]]:
     """Give a scene as several detectors see it."""
-    return [list(frames(scene, rate_hz, seed, Errors())) for seed in range(seeds)]
+    return [list(frames(scene, rate_hz, seed, errors)) for seed in range(seeds)]
 
 
 def main() -> None:
@@ -87,6 +93,14 @@ def main() -> None:
             every += clips
             _print_row(name, rate_hz, score(clips))
     _print_row('all', 'all', score(every))
+    for name, errors in WORSE.items():
+        every = [
+            clip
+            for scene in SCENES.values()
+            for rate_hz in RATES_HZ
+            for clip in clips_of(scene, rate_hz, errors=errors)
+        ]
+        _print_row(name, 'all', score(every))
 
 
 def _print_row(name: str, rate_hz: object, result: Score) -> None:
