@@ -169,7 +169,8 @@ class SceneTruth:
         places, cells = _places(grids, device)
         owners = on_device(picture, device)
         sizes = on_device(np.asarray(grids, np.int64), device)[owners]
-        ends = vertices_m[:, self._edges.to(device)]
+        self._edges = self._edges.to(device)  # once
+        ends = vertices_m[:, self._edges]
         points = torch.cat([vertices_m, (ends[:, 0] + ends[:, 1]) / 2], dim=1)
         cell = (_projected(points, intrinsics) / CELL_PX).nan_to_num_()
         column = cell[..., 0].clamp(min=0).minimum((sizes[:, 1:] - 1).float()).long()
