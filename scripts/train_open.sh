@@ -3,7 +3,7 @@
 #
 #   bash scripts/train_open.sh MINUTES OUT [KEY=VALUE ...]
 #
-# MINUTES of training in all (start-up of each stage not counted): 3/4 of them stage 1, 1/10 stage 2,
+# MINUTES of training in all (start-up of each stage not counted): 68 % of them stage 1, 14 % stage 2,
 # the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3 plain run side by side.
 # After each stage its weights go to OUT as float16. Called again after an interruption it goes on.
 # KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
@@ -50,16 +50,16 @@ if [ "$gpus" -gt 1 ]; then
 else
     all=("$python")
 fi
-stage open_1 "$(share 0.75)" "${all[@]}"
-stage open_2 "$(share 0.10)" "${all[@]}"
+stage open_1 "$(share 0.68)" "${all[@]}"
+stage open_2 "$(share 0.14)" "${all[@]}"
 if [ "$gpus" -gt 1 ]; then
-    { stage open_3_plain "$(share 0.15)" env CUDA_VISIBLE_DEVICES=1 "$python"; wait; } &
+    { stage open_3_plain "$(share 0.18)" env CUDA_VISIBLE_DEVICES=1 "$python"; wait; } &
     plain=$!
-    stage open_3 "$(share 0.15)" env CUDA_VISIBLE_DEVICES=0 "$python"
+    stage open_3 "$(share 0.18)" env CUDA_VISIBLE_DEVICES=0 "$python"
     wait "$plain"
 else
-    stage open_3 "$(share 0.15)" "${all[@]}"
-    stage open_3_plain "$(share 0.15)" "${all[@]}"
+    stage open_3 "$(share 0.18)" "${all[@]}"
+    stage open_3_plain "$(share 0.18)" "${all[@]}"
 fi
 wait
 ls -l "$out"
