@@ -1,0 +1,40 @@
+"""Parts that are compiled give the same losses, in graphs that serve batches of other sizes."""
+
+from __future__ import annotations
+
+from accelerate import Accelerator
+import pytest
+from test_step_of_many_batches import batch
+from tiny import run_config, tiny_model
+import torch
+from torch._dynamo.utils import counters
+
+from training.compiling import compile_parts
+from training.recipe import MeshRecipe
+
+
+def test_compiled_parts_give_the_same_losses_for_batches_of_any_size() -> None:
+    """Traced for real, run as traced: code for a device is what PyTorch answers for."""
+    torch.compiler.reset()
+    counters.clear()
+    config = run_config()
+    model = tiny_model(config).train()
+    recipe = MeshRecipe(config, Accelerator(cpu=True))
+    batches = [recipe.prepare(batch(indices)) for indices in ([0, 4, 2], [1, 2], [5, 6, 7, 0])]
+
+    def losses() -> list[float]:
+        plans = [recipe.plan([one], 0)[0] for one in batches]
+        return [
+            recipe.total(recipe.losses(model, one, plan)).item()
+            for one, plan in zip(batches, plans, strict=True)
+        ]
+
+    plain = losses()
+    compile_parts(model, backend='eager')
+    first = losses()
+    graphs = counters['stats']['unique_graphs']
+    assert first == pytest.approx(plain, rel=1e-5)
+    assert losses() == first
+    assert counters['stats']['unique_graphs'] == graphs
+    assert graphs < 24
+    assert not counters['graph_break']
