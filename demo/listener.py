@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The third process of the demo: listens to the node, checks what arrives, tells and draws it.
 
@@ -15,7 +29,10 @@ import time
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from mahmr_model.types import Camera, CameraSource, ImageArray, People
 from mahmr_msgs.msg import HumanArray
+from mahmr_node.images import to_rgb
+from mahmr_node.main import set_by_signals
 import numpy as np
 import rclpy
 from rclpy.node import Node
@@ -25,10 +42,6 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
-
-from mahmr_model.types import Camera, CameraSource, ImageArray, People
-from mahmr_node.images import to_rgb
-from mahmr_node.main import set_by_signals
 
 QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 

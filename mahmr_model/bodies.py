@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From queries to metric bodies: only those that are wanted are posed."""
 
 from __future__ import annotations
@@ -5,9 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
-
-import torch
-from torch import Tensor
 
 from mahmr_model.body.layer import BodyLayer, BodyOutput
 from mahmr_model.geometry.placement import Lens, project, translation_m
@@ -17,6 +28,8 @@ from mahmr_model.geometry.rotations import (
 )
 from mahmr_model.network import LayerPrediction
 from mahmr_model.types import FloatArray, People
+import torch
+from torch import Tensor
 
 
 class Body(Protocol):

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Checkpoints: read them safely, tell what network they are of, load them strictly.
 
@@ -15,15 +29,14 @@ from pathlib import Path
 import pickle
 from typing import Literal
 
-import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
-
 from mahmr_model.config import ModelConfig, PATCH
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
 from mahmr_model.network import MAHMR
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
 
 State = dict[str, Tensor]
 BodyKind = Literal['smpl', 'open']
@@ -303,7 +316,7 @@ def _damaged(path: Path) -> UserError:
 
 def _count(state: State, prefix: str) -> int:
     """Count the different numbers behind a prefix."""
-    return len({key[len(prefix) :].split('.')[0] for key in state if key.startswith(prefix)})
+    return len({key.removeprefix(prefix).split('.')[0] for key in state if key.startswith(prefix)})
 
 
 def _some(keys: list[str], most: int = 4) -> str:

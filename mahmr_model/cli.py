@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The command line: `mahmr image`, `video`, `bag`, `convert-body`, `benchmark`."""
 
 from __future__ import annotations
@@ -9,9 +23,6 @@ import logging
 import math
 from pathlib import Path
 import sys
-
-import numpy as np
-from tqdm import tqdm
 
 from mahmr_model import __version__
 from mahmr_model.bag.process import BagJob, process_bag
@@ -25,6 +36,8 @@ from mahmr_model.render import draw_panel
 from mahmr_model.results import result_paths, save_people
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_model.types import Camera, ImageArray
+import numpy as np
+from tqdm import tqdm
 
 RESULTS = Path('mahmr_results')
 

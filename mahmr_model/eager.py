@@ -1,12 +1,22 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The plain way of running the network: as it is written, and as it is trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from mahmr_model.bodies import Body, pose_queries, PosedQueries
 from mahmr_model.found import Found, InputPicture, NotFiniteError
@@ -14,6 +24,9 @@ from mahmr_model.geometry.placement import Lens
 from mahmr_model.network import MAHMR, NetworkOutput
 from mahmr_model.preprocess import pad_and_normalise, resize
 from mahmr_model.types import FloatArray, IntArray
+import numpy as np
+import torch
+from torch import Tensor
 
 
 class EagerBackend:

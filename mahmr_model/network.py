@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 MA-HMR (arXiv 2511.13282): every person of a picture as a metric body, in five steps.
 
@@ -11,9 +25,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 
-import torch
-from torch import nn, Tensor
-
 from mahmr_model.config import ModelConfig
 from mahmr_model.decoder.query_decoder import DecoderOutput, QueryDecoder
 from mahmr_model.encoder.encoder import CoarsePass, ImageEncoder
@@ -21,6 +32,8 @@ from mahmr_model.encoder.sine import frequencies, sine_code
 from mahmr_model.encoder.tokens import Tokens
 from mahmr_model.geometry.placement import assumed_focal_px
 from mahmr_model.mlp import MLP
+import torch
+from torch import nn, Tensor
 
 POSE_6D = 24 * 6
 MIN_FOV_RAD = 0.08

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The one public call: a picture (and its camera, where it is known) in, people in metres out."""
 
 from __future__ import annotations
@@ -10,9 +24,6 @@ from pathlib import Path
 import time
 from typing import Literal
 
-import numpy as np
-import torch
-
 from mahmr_model.bodies import repose
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.eager import EagerBackend
@@ -22,6 +33,8 @@ from mahmr_model.found import Backend, Found, InputPicture, NotFiniteError
 from mahmr_model.preprocess import as_rgb, resized_size
 from mahmr_model.types import Camera, CameraSource, FloatArray, ImageArray, IntArray, People
 from mahmr_model.weights import load_model, LoadedModel
+import numpy as np
+import torch
 
 logger = logging.getLogger(__name__)
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From a picture to the network's input: resize, pad, normalise."""
 
 from __future__ import annotations
@@ -7,13 +21,12 @@ from functools import cache
 from typing import overload
 
 import cv2
+from mahmr_model.errors import UserError
+from mahmr_model.types import ImageArray
 import numpy as np
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
-
-from mahmr_model.errors import UserError
-from mahmr_model.types import ImageArray
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

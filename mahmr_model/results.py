@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Results as files: arrays for programs (.npz), numbers for people and scripts (.json)."""
 
 from __future__ import annotations
@@ -6,12 +20,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mahmr_model.body.joints import JOINT_NAMES_45
 from mahmr_model.files import all_written_beside
 from mahmr_model.pictures import write_picture
 from mahmr_model.types import ImageArray, People
+import numpy as np
 
 ARRAYS = (
     'confidence',

@@ -1,15 +1,28 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A small network with fixed random weights: it shows that all works, and knows nothing."""
 
 from __future__ import annotations
 
 import math
 
-import torch
-
 from mahmr_model.body.data import BodyData
 from mahmr_model.config import ModelConfig
 from mahmr_model.mlp import MLP
 from mahmr_model.network import MAHMR
+import torch
 
 SEED = 5
 CONFIG = ModelConfig(

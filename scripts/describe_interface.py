@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Write docs/interface.md: topics, services, parameters, frames, diagnostics, launch arguments.
 
@@ -19,14 +33,13 @@ import sys
 import types
 from typing import Any
 
-import rclpy
-from rclpy.parameter import Parameter
-
 from mahmr_node import bodies, transforms, video_camera
 from mahmr_node.diagnostics import CameraStatistics, Timing
 from mahmr_node.frame_slot import FrameSlot
 from mahmr_node.node import MahmrNode
 from mahmr_node.parameters import NODE_PARAMETERS, Spec
+import rclpy
+from rclpy.parameter import Parameter
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / 'docs' / 'interface.md'

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Bags for tests, written without ROS."""
 
 from __future__ import annotations
@@ -6,10 +20,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+from mahmr_model.bag.types import typestore
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
-
-from mahmr_model.bag.types import typestore
 
 START_NS = 1_700_000_000_000_000_000
 Message = tuple[str, int, Any]

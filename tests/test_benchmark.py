@@ -1,11 +1,21 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The benchmark on a tiny network: its cases, its numbers, its files. Nobody's speed is judged."""
 
 import json
 from pathlib import Path
-
-import numpy as np
-import pytest
-import torch
 
 from mahmr_model.benchmark import command
 from mahmr_model.benchmark.cases import random_model, scale_map_for, SIZES
@@ -16,6 +26,9 @@ from mahmr_model.config import ModelConfig
 from mahmr_model.encoder.cells import select_levels
 from mahmr_model.predictor import Predictor
 from mahmr_model.untrained import CONFIG
+import numpy as np
+import pytest
+import torch
 
 TINY = ModelConfig(**{**CONFIG.as_dict(), 'input_size': 224, 'encoder_depth': 4})
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Every way a checkpoint may fit, and every way it may not."""
 
 from collections.abc import Callable
@@ -5,10 +19,6 @@ import json
 import os
 from pathlib import Path
 import pickle
-
-import pytest
-import safetensors.torch
-import torch
 
 from mahmr_model.checkpoint import (
     CAMERA_BRANCH,
@@ -23,6 +33,9 @@ from mahmr_model.checkpoint import (
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
+import pytest
+import safetensors.torch
+import torch
 
 STAGE_3 = ModelConfig(
     input_size=224,

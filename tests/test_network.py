@@ -1,13 +1,26 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The network beyond the golden numbers: its size, its names, its batches."""
 
 from pathlib import Path
 
-import pytest
-import torch
-
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
+import pytest
+import torch
 
 NAMES = Path(__file__).parent / 'golden' / 'state_dict_names.txt'
 SMALL = ModelConfig(
@@ -93,7 +106,7 @@ def test_a_batch_gives_each_picture_what_it_gets_alone(levels: int) -> None:
             alone = network([picture])
             assert together.tokens.lengths[i] == alone.tokens.lengths[0]
             for name, value in vars(alone.layers[-1]).items():
-                batched = getattr(together.layers[-1], name)[i : i + 1]
+                batched = getattr(together.layers[-1], name)[slice(i, i + 1)]
                 torch.testing.assert_close(batched, value, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(together.fov_rad[i], alone.fov_rad[0])
 

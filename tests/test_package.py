@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What rosdep, colcon and bloom ask of a ROS package: its manifests."""
 
 from __future__ import annotations
@@ -96,7 +110,7 @@ def test_what_is_imported_is_declared() -> None:
 def test_what_pip_installs_is_in_the_readme() -> None:
     """On a robot everything that rosdep does not install is named in README's pip line."""
     readme = (ROOT / 'README.md').read_text()
-    section = readme[readme.index('## On a robot') : readme.index('## With the official')]
+    section = readme[slice(readme.index('## On a robot'), readme.index('## With the official'))]
     line = next(line for line in section.splitlines() if line.startswith('pip install torch'))
     assert {name.replace('-', '_') for name in line.split()[2:]} >= BY_PIP
 

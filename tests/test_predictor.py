@@ -1,8 +1,18 @@
-"""The predictor: one call from a picture to people, on the built-in default."""
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 
-import numpy as np
-import pytest
-import torch
+"""The predictor: one call from a picture to people, on the built-in default."""
 
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.config import ModelConfig
@@ -13,6 +23,9 @@ from mahmr_model.network import MAHMR
 from mahmr_model.predictor import BackendName, choose_device, Predictor
 from mahmr_model.types import Camera, People
 from mahmr_model.weights import load_model, LoadedModel
+import numpy as np
+import pytest
+import torch
 
 
 @pytest.fixture(scope='module')

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 How fast a run trains: loader, renderer and step, by precision, and the plain way beside it.
 
@@ -25,10 +39,9 @@ import warnings
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-import torch
-
 from mahmr_model.body.data import load_body
 from mahmr_model.errors import UserError
+import torch
 from training.ahead import one_ahead
 from training.batches import DeviceBatch
 from training.compiling import compile_parts

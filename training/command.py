@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The trainer's command line, and what each mode does."""
 
 from __future__ import annotations
@@ -10,12 +24,11 @@ import logging
 import sys
 
 from accelerate import Accelerator, DistributedDataParallelKwargs
-import torch
-from torch.utils.tensorboard import SummaryWriter
-
 from mahmr_model.body.data import load_body
 from mahmr_model.errors import UserError
 from mahmr_model.weights import load_model
+import torch
+from torch.utils.tensorboard import SummaryWriter
 from training.checkpoints import find_checkpoint, list_checkpoints
 from training.compiling import compile_parts
 from training.config import config_names, load_config, RunConfig, STAGES

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Measure several weights on the held-out scenes, each picture rendered once for all of them.
 
@@ -15,14 +29,13 @@ import json
 from pathlib import Path
 import sys
 
-import torch
-from tqdm import tqdm
-
 from mahmr_model.body.data import OPEN_BODY
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
 from mahmr_model.predictor import Predictor
 from mahmr_model.weights import load_model
+import torch
+from tqdm import tqdm
 from training.evaluator import in_original_pixels
 from training.metrics.scenes import Scenes
 from training.metrics.types import PredictedPeople

@@ -1,12 +1,22 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Pictures of a prediction beside the truth, for TensorBoard."""
 
 from __future__ import annotations
 
 import cv2
-import numpy as np
-import torch
-from torch import Tensor
-
 from mahmr_model.body.data import BodyData
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.rotations import rotation_from_axis_angle
@@ -15,6 +25,9 @@ from mahmr_model.predictor import Predictor
 from mahmr_model.preprocess import pad_and_normalise
 from mahmr_model.render import draw_birds_eye_view, draw_overlay
 from mahmr_model.types import Camera, ImageArray, People
+import numpy as np
+import torch
+from torch import Tensor
 from training.data.dataset import Sample
 from training.target import Target
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The parts of the training model between attention calls, compiled: fewer and larger kernels.
 
@@ -11,13 +25,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import torch
-from torch import nn
-import torch._dynamo.config as dynamo_config
-
 from mahmr_model.decoder.layer import DecoderLayer
 from mahmr_model.decoder.query_decoder import QueryDecoder
 from mahmr_model.encoder.vit import Block
+import torch
+from torch import nn
+import torch._dynamo.config as dynamo_config
 from training.train_model import TrainingModel
 
 logger = logging.getLogger(__name__)

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What a run is: everything that can be set, in a YAML file or on the command line."""
 
 from __future__ import annotations
@@ -8,8 +22,6 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
@@ -17,6 +29,7 @@ from training.data.augmentation import AugmentationConfig
 from training.denoising import DenoisingConfig
 from training.losses.losses import PAIR_LOSSES, PERSON_LOSSES
 from training.schema import as_plain, build, unknown_key
+import yaml
 
 FOLDER = Path(__file__).with_name('configs')
 STAGES = {
@@ -101,7 +114,7 @@ class TrainingConfig:
     seed: int = 42
     true_map_epochs: int = 0
     """In so many epochs the tokens are chosen by the true scale map (published: 0)."""
-    compile: bool = False
+    compile: bool = False  # noqa: A003
     """
     Whether parts of the model are compiled, on CUDA: faster steps after a slow beginning. Worth it
     where a run makes thousands of steps.

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What happens after every epoch of training: weights, pictures, evaluation."""
 
 from __future__ import annotations
@@ -8,13 +22,12 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-import torch
-from torch.utils.tensorboard import SummaryWriter
-
 from mahmr_model.body.data import BodyData
 from mahmr_model.checkpoint import BodyKind, save_weights
 from mahmr_model.predictor import Predictor
 from mahmr_model.weights import LoadedModel
+import torch
+from torch.utils.tensorboard import SummaryWriter
 from training.checkpoints import CHECKPOINTS, list_checkpoints
 from training.comparison import draw_comparison
 from training.config import RunConfig

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Evaluation by the published protocols, on one process or many, with the same numbers."""
 
 from __future__ import annotations
@@ -10,11 +24,6 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-import numpy as np
-from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
-
 from mahmr_model.body.data import BodyData, load_body
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
@@ -25,6 +34,10 @@ from mahmr_model.render import draw_panel
 from mahmr_model.results import ARRAYS
 from mahmr_model.types import ImageArray, People
 from mahmr_model.weights import LoadedModel
+import numpy as np
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
 from training.config import DataSource, RunConfig, SCENES
 from training.data.dataset import SkipCounter
 from training.metrics.agora_submission import AgoraSubmission

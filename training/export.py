@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Write the weights of a run as a file to ship: float16, without what training alone needs.
 
@@ -13,11 +27,10 @@ import argparse
 from pathlib import Path
 import sys
 
-import torch
-
 from mahmr_model.checkpoint import load_state, read_checkpoint, save_weights
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
+import torch
 from training.epoch_end import WEIGHTS
 
 MOST_MB = 60.0

@@ -1,14 +1,27 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Which query is which person: the cheapest assignment, picture by picture (DETR, section 3.1)."""
 
 from __future__ import annotations
 
+from mahmr_model.body.joints import SMPL_JOINT_NAMES
+from mahmr_model.transfer import on_device
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 import torch
 from torch import Tensor
-
-from mahmr_model.body.joints import SMPL_JOINT_NAMES
-from mahmr_model.transfer import on_device
 from training.batch_truth import BatchTruth
 from training.data.annotation import Floats
 from training.losses.boxes import corners, generalised_iou
@@ -67,7 +80,7 @@ class PendingMatch:
         for number, matched in zip(self._truth.people, taken, strict=True):
             rows = slice(end, end + matched)
             for layer in range(layers):
-                cost = costs[layer, first : first + number].T
+                cost = costs[layer, slice(first, first + number)].T
                 query[layer, rows], mine = linear_sum_assignment(cost)
                 person[layer, rows] = mine + first
             first, end = first + number, end + matched

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Queries of decoder layers as people, and those of them that are somebody of the truth."""
 
 from __future__ import annotations
@@ -7,14 +21,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn, Tensor
-
 from mahmr_model.geometry.placement import Lens, project, translation_m
 from mahmr_model.geometry.rotations import axis_angle_from_rotation, rotation_from_6d
 from mahmr_model.network import LayerPrediction
 from mahmr_model.transfer import on_device
+import numpy as np
+import torch
+from torch import nn, Tensor
 from training.batch_truth import BatchTruth
 from training.data.annotation import Bools, Ints
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A step of MA-HMR's training, and the model that a run begins with."""
 
 from __future__ import annotations
@@ -8,10 +22,6 @@ import logging
 from pathlib import Path
 
 from accelerate import Accelerator
-import numpy as np
-import torch
-from torch import nn, Tensor
-
 from mahmr_model.body.data import BodyData, find_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.checkpoint import (
@@ -28,6 +38,9 @@ from mahmr_model.decoder.query_decoder import logit
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
 from mahmr_model.weights import weights_folders
+import numpy as np
+import torch
+from torch import nn, Tensor
 from training.batches import DeviceBatch, from_pictures
 from training.config import RunConfig
 from training.criterion import Criterion, Losses, weighted_sum

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The data of a run, opened by its configuration."""
 
 from __future__ import annotations
@@ -8,15 +22,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast, Protocol
 
-import numpy as np
-import torch
-
 from mahmr_model.body.joints import SMPL_JOINT_NAMES
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
 from mahmr_model.pictures import list_pictures, read_picture
 from mahmr_model.preprocess import resize
 from mahmr_model.types import ImageArray
+import numpy as np
+import torch
 from training.config import DataSource, RunConfig
 from training.data.dataset import (
     build_dataset,
@@ -100,7 +113,7 @@ class HeldOutScenes:
         """Yield every `step`-th picture from the first on, some at a time."""
         mine, samples = list(self._numbers[first::step]), self._make()
         for start in range(0, len(mine), size):
-            numbers = mine[start : start + size]
+            numbers = mine[slice(start, start + size)]
             scenes = [held_out_scene(self._config, number) for number in numbers]
             names = [f'held-out scene {number}' for number in numbers]
             yield [

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Which pictures a process sees in which order, and how they come together."""
 
 from __future__ import annotations
@@ -7,10 +21,9 @@ from dataclasses import dataclass
 import multiprocessing
 from typing import Any, Protocol
 
+from mahmr_model.errors import UserError
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
-
-from mahmr_model.errors import UserError
 from training.data.dataset import Batch, collate, Item, quiet_worker
 from training.scene_pictures import collate_scenes, DrawnScene, SceneBatch
 
@@ -87,7 +100,7 @@ class StepOrder:
                 first = ((step * self.accumulation + turn) * self.processes + process) * (
                     self.batch_size
                 )
-                yield [(epoch, index) for index in order[first : first + self.batch_size]]
+                yield [(epoch, index) for index in order[slice(first, first + self.batch_size)]]
 
 
 class EpochSampler(Sampler[list[Place]]):

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Training on scenes that are drawn on the fly: numbers from workers, pictures on the device."""
 
 from __future__ import annotations
@@ -6,11 +20,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-import torch
-
 from mahmr_model.body.data import BodyData
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.config import ModelConfig
+import torch
 from training.batches import DeviceBatch, padded
 from training.synthetic.scenes.batch import pack, Packed
 from training.synthetic.scenes.draw import draw_scene, SceneConfig

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Rendered scenes as samples with nobody left out: to be evaluated on, or looked at."""
 
 from __future__ import annotations
@@ -6,11 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from mahmr_model.body.data import load_body
 from mahmr_model.body.layer import BodyLayer
+import numpy as np
+import torch
 from training.data.annotation import Bools, Floats
 from training.data.dataset import Sample, Source
 from training.data.placing import Placed

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 What each token says of the person it lies on: dense lessons for an encoder that starts new.
 
@@ -11,13 +25,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-from torch import nn, Tensor
-
 from mahmr_model.body.joints import JOINT_NAMES_45
 from mahmr_model.encoder.tokens import Tokens
 from mahmr_model.transfer import on_device
+import numpy as np
+import torch
+from torch import nn, Tensor
 from training.batch_truth import BatchTruth
 
 STRIDE_PX = 7

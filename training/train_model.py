@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The training model: the inference network, with what only training needs around it."""
 
 from __future__ import annotations
@@ -7,15 +21,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn, Tensor
-
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.decoder.query_decoder import DecoderOutput
 from mahmr_model.geometry.placement import Lens
 from mahmr_model.network import LayerPrediction, MAHMR
 from mahmr_model.transfer import on_device
+import numpy as np
+import torch
+from torch import nn, Tensor
 from training.batch_truth import BatchTruth, packed
 from training.crowdpose import CrowdPoseBody
 from training.data.annotation import Ints

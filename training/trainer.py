@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The loop of a training run: epochs of steps, losses to the log, checkpoints, evaluations."""
 
 from __future__ import annotations
@@ -10,12 +24,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from accelerate import Accelerator
+from mahmr_model.errors import UserError
 import torch
 from torch import nn, Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
-
-from mahmr_model.errors import UserError
 from training.ahead import one_ahead
 from training.checkpoints import CHECKPOINTS, load_checkpoint, Progress, save_checkpoint
 from training.config import TrainingConfig

@@ -1,17 +1,30 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """People as ROS messages without ROS: what the node publishes, field by field."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from scipy.spatial.transform import Rotation
-
 from mahmr_model.bag.types import typestore
 from mahmr_model.render import colour_of
 from mahmr_model.sensors.calibration import Lens
 from mahmr_model.types import People
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 LABEL_ABOVE_M = 0.15
 LETTER_M = 0.15

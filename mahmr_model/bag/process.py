@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A bag of pictures in; a bag of people, and pictures of them, out."""
 
 from __future__ import annotations
@@ -7,8 +21,6 @@ from contextlib import contextmanager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from mahmr_model.bag.messages import humans, markers
 from mahmr_model.bag.reader import (
@@ -28,6 +40,7 @@ from mahmr_model.results import save_people
 from mahmr_model.sensors.calibration import Calibration, Lens, lens_of, Undistorter
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_model.types import Camera, ImageArray, People
+from tqdm import tqdm
 
 DEFAULT_FRAME = 'camera_optical_frame'
 """Of results whose picture names no frame, as the node has it."""

@@ -1,12 +1,22 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What is measured: networks with random weights, a picture, and scale maps made to order."""
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
-import torch
-from torch import nn, Tensor
 
 from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
 from mahmr_model.config import ModelConfig
@@ -15,6 +25,9 @@ from mahmr_model.mlp import MLP
 from mahmr_model.types import ImageArray
 from mahmr_model.untrained import SEED, untrained_network
 from mahmr_model.weights import LoadedModel
+import numpy as np
+import torch
+from torch import nn, Tensor
 
 SIZES = {
     'official': ModelConfig(),

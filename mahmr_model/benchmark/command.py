@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The command `mahmr benchmark`."""
 
 from __future__ import annotations
@@ -6,8 +20,6 @@ import argparse
 import logging
 from pathlib import Path
 import sys
-
-import torch
 
 from mahmr_model.benchmark.cases import PICTURES, random_model, SIZES
 from mahmr_model.benchmark.kernels import kernel_table
@@ -18,6 +30,7 @@ from mahmr_model.errors import UserError
 from mahmr_model.fast.layout import bucket
 from mahmr_model.files import written_beside
 from mahmr_model.predictor import choose_device
+import torch
 
 CASES = {'official': ('1001:2', '2153:6'), 'open': ('400:6',)}
 """Tokens and people of the pictures that speed is spoken of; spec of the published code's."""

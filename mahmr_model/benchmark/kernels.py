@@ -1,17 +1,30 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Times of the encoder's kernels one by one, replayed in a graph: what is left to gain where."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from mahmr_model.config import ModelConfig
+from mahmr_model.encoder.attention import variable_length_attention
+from mahmr_model.fast.ops import add_normalised
 import torch
 from torch import Tensor
 from torch.nn.attention import sdpa_kernel, SDPBackend
 import torch.nn.functional as functional
-
-from mahmr_model.config import ModelConfig
-from mahmr_model.encoder.attention import variable_length_attention
-from mahmr_model.fast.ops import add_normalised
 
 _REPEATS = 20
 _REPLAYS = 20

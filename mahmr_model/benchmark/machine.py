@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What the machine can do at most, measured: one large product, one large copy."""
 
 from __future__ import annotations
@@ -6,9 +20,8 @@ from dataclasses import dataclass
 import platform
 import resource
 
-import torch
-
 from mahmr_model.benchmark.clock import median_ms
+import torch
 
 _SIDE = {'cuda': 8192, 'cpu': 1536}
 _COPY_BYTES = {'cuda': 1 << 30, 'cpu': 1 << 27}

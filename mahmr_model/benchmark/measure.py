@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Measures ways of running one network on one picture, one after the other, in one process."""
 
 from __future__ import annotations
@@ -8,11 +22,6 @@ from dataclasses import dataclass
 import gc
 import time
 from typing import Any
-
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-import torch
-from torch import Tensor
 
 from mahmr_model.benchmark.cases import random_picture, scale_map_for
 from mahmr_model.benchmark.clock import Spread, StageClock
@@ -29,6 +38,10 @@ from mahmr_model.preprocess import resized_size
 from mahmr_model.render import draw_overlay
 from mahmr_model.types import ImageArray, People
 from mahmr_model.weights import LoadedModel
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+import torch
+from torch import Tensor
 
 WARM_UP_RUNS = 3
 RENDERINGS = 5
@@ -126,7 +139,7 @@ class Entrant:
         """Return a threshold that leaves as many people as the case wants."""
         self.predictor.confidence_threshold = 0.0
         confidence = self.call()[0].confidence
-        last, next_one = confidence[self.case.people - 1 : self.case.people + 1]
+        last, next_one = confidence[slice(self.case.people - 1, self.case.people + 1)]
         return float(last + next_one) / 2
 
 

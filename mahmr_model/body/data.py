@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The numbers of a body, checked, and where they are read from."""
 
 from __future__ import annotations
@@ -7,14 +21,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-from smplx.vertex_ids import vertex_ids as smplx_vertex_ids
-
 from mahmr_model.body.joints import EXTRA_JOINT_VERTICES, SMPL_JOINT_NAMES, SMPL_PARENTS
 from mahmr_model.body.reader import read_pickle
 from mahmr_model.errors import UserError
 from mahmr_model.types import FloatArray, IntArray
+import numpy as np
+import numpy.typing as npt
+from smplx.vertex_ids import vertex_ids as smplx_vertex_ids
 
 Gender = Literal['neutral', 'male', 'female']
 

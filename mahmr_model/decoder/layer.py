@@ -1,14 +1,27 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """One layer of the query decoder (DAB-DETR, arXiv 2201.12329, pre-norm, no dropout)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mahmr_model.encoder.attention import packed_attention
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as functional
-
-from mahmr_model.encoder.attention import packed_attention
 
 NORM_EPS = 1e-5
 

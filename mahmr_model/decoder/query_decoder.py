@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The decoder's loop over layers: boxes give the queries their places and are refined by them."""
 
 from __future__ import annotations
@@ -5,12 +19,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import nn, Tensor
-
 from mahmr_model.decoder.layer import DecoderLayer, NORM_EPS
 from mahmr_model.encoder.sine import frequencies, sine_code
 from mahmr_model.mlp import MLP
+import torch
+from torch import nn, Tensor
 
 LOGIT_EPS = 1e-5
 

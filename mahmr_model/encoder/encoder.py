@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The encoder of MA-HMR: from normalised pictures to packed tokens of adaptive size.
 
@@ -9,11 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import torch
-from torch import nn, Tensor
-import torch.nn.functional as functional
 
 from mahmr_model.config import ModelConfig, PATCH
 from mahmr_model.encoder.cells import Cells, morton_codes, select_levels, Selection
@@ -29,6 +38,10 @@ from mahmr_model.encoder.vit import NORM_EPS, VisionTransformer
 from mahmr_model.mlp import MLP
 from mahmr_model.preprocess import sizes_of, StackedImages
 from mahmr_model.transfer import on_device
+import numpy as np
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as functional
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Attention over packed sequences on CUDA: of the kernels that work, the quickest is taken."""
 
 from __future__ import annotations
@@ -7,12 +21,11 @@ from functools import cache, partial
 import logging
 import statistics
 
+from mahmr_model.encoder.attention import variable_length_attention
+from mahmr_model.fast.fused import fused_kernels
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
-
-from mahmr_model.encoder.attention import variable_length_attention
-from mahmr_model.fast.fused import fused_kernels
 
 logger = logging.getLogger(__name__)
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The quick way of running the network: graphs on CUDA, the same arithmetic on a CPU."""
 
 from __future__ import annotations
@@ -6,9 +20,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
-
-import torch
-from torch import Tensor
 
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.fast.body import FastBody
@@ -19,6 +30,8 @@ from mahmr_model.fast.session import Begun, Mark, no_mark, Session
 from mahmr_model.found import Found, InputPicture
 from mahmr_model.network import MAHMR
 from mahmr_model.preprocess import resized_size
+import torch
+from torch import Tensor
 
 T = TypeVar('T')
 
@@ -74,7 +87,7 @@ class FastBackend:
         with torch.inference_mode():
             for indices in groups.values():
                 for first in range(0, len(indices), _MOST_PICTURES):
-                    some = indices[first : first + _MOST_PICTURES]
+                    some = indices[slice(first, first + _MOST_PICTURES)]
                     session = self.session(len(some), pictures[some[0]].image_rgb.shape[:2])
                     begun = session.begin([pictures[i] for i in some], scale_map, mark)
                     results = session.finish(begun, threshold, mark)

@@ -1,12 +1,22 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Decoder and heads in stages of fixed shapes, with folded weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-import torch.nn.functional as functional
 
 from mahmr_model.decoder.layer import DecoderLayer, NORM_EPS
 from mahmr_model.decoder.query_decoder import QueryDecoder
@@ -31,6 +41,9 @@ from mahmr_model.fast.ops import (
 )
 from mahmr_model.mlp import MLP
 from mahmr_model.network import LayerPrediction, MAHMR
+import torch
+from torch import Tensor
+import torch.nn.functional as functional
 
 YXHW = (1, 0, 3, 2)
 """Boxes are (y, x, h, w) in here, the order of their sine codes; turned back at the end."""

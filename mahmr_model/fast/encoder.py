@@ -1,12 +1,22 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Encoder stages of fixed shapes: coarse pass, choice of tokens, fine pass, common blocks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-import torch.nn.functional as functional
 
 from mahmr_model.config import COARSE_BLOCKS, PATCH
 from mahmr_model.encoder.cells import ROUNDING
@@ -22,6 +32,9 @@ from mahmr_model.fast.folding import (
 from mahmr_model.fast.layout import Layout, PATCH_NUMBERS, PATCH_ROW, PER_CELL
 from mahmr_model.fast.ops import add_normalised, Linear, normalised, Sequences
 from mahmr_model.network import MAHMR, MIN_FOV_RAD
+import torch
+from torch import Tensor
+import torch.nn.functional as functional
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,7 @@ class FastEncoder:
         n = self._run(self.coarse_blocks, x, sequences)
         cells = x.view(batch, 1 + layout.cells, -1)[:, 1:]
         if layout.groups:
-            groups = features[layout.elements : layout.first_fine_row]
+            groups = features[slice(layout.elements, layout.first_fine_row)]
             fours = cells.unflatten(1, (-1, PER_CELL))
             torch.amax(fours, dim=2, out=groups.view(batch, -1, x.shape[1]))
         for layer in self.scale_hidden:
@@ -155,7 +168,7 @@ class FastEncoder:
         """Look at fine cells at full resolution: `rows` rows, written into `features`."""
         _, index = _locate(choice.fine_ends, rows)
         pixels = patches.view(-1, PATCH_ROW)[layout.fine_pixels[index]]
-        x = features[layout.first_fine_row :][:rows]
+        x = features[slice(layout.first_fine_row, None)][:rows]
         positions = self.fine_positions[layout.fine_places[index]]
         torch.add(positions, self.fine_patches(pixels), out=x)
         ends = choice.fine_ends.view(layout.size.batch, -1)[:, -1]

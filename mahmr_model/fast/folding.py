@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Weights for inference: whatever stands between two products is folded into one of them.
 
@@ -10,10 +24,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import nn, Tensor
-import torch.nn.functional as functional
-
 from mahmr_model.config import PATCH
 from mahmr_model.decoder.layer import DecoderLayer
 from mahmr_model.encoder.vit import Block
@@ -21,6 +31,9 @@ from mahmr_model.fast.layout import PATCH_NUMBERS, PATCH_ROW
 from mahmr_model.fast.ops import Linear
 from mahmr_model.mlp import MLP
 from mahmr_model.preprocess import IMAGENET_MEAN, IMAGENET_STD
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as functional
 
 PIXEL_SCALE = 64.0
 """Pixels enter as value/64: exact in half precision, and weights keep their usual size."""

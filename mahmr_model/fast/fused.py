@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Whether the Triton kernels can be used: tried once, against torch."""
 
 from __future__ import annotations
@@ -7,11 +21,10 @@ from functools import cache
 import logging
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from mahmr_model.decoder.query_decoder import LOGIT_EPS
 from mahmr_model.encoder.sine import frequencies
+import torch
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 

@@ -1,15 +1,28 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Everything that a picture's size alone says about cells, places and tokens, worked out once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from mahmr_model.config import ModelConfig, PATCH
 from mahmr_model.encoder.cells import morton_codes
 from mahmr_model.encoder.sine import sine_code
+import torch
+from torch import Tensor
 
 PATCH_NUMBERS = PATCH * PATCH * 3
 """Numbers of a patch: (14, 14, 3) of (y, x, colour)."""
@@ -151,7 +164,7 @@ def make_layout(size: PictureSize, config: ModelConfig, device: torch.device) ->
         group_row + torch.arange(groups),
     ]
     token_fine = torch.zeros(batch, 1 + 2 * n + groups, dtype=torch.int64)
-    token_fine[:, 1 : 1 + n] = coarse_row + 1 + own
+    token_fine[:, slice(1, 1 + n)] = coarse_row + 1 + own
     pictures = picture.expand(-1, token_fine.shape[1]).clone()
     pictures[:, 0] = -1
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The few operations that the fast path is made of."""
 
 from __future__ import annotations
@@ -6,16 +20,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-import torch.nn.functional as functional
-
 from mahmr_model.decoder.query_decoder import logit, LOGIT_EPS
 from mahmr_model.encoder.attention import torch_attention
 from mahmr_model.encoder.sine import sine_code
 from mahmr_model.fast.attention import attend
 from mahmr_model.fast.fused import fused_kernels
 from mahmr_model.geometry import rotations
+import torch
+from torch import Tensor
+import torch.nn.functional as functional
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,7 @@ def modulated_code(boxes: Tensor, omega: Tensor, modulation: Tensor) -> Tensor:
         return kernels.modulated_code(boxes, omega, modulation)
     d = 2 * len(omega)
     numbers = modulation.float()
-    ratio = numbers[:, d : d + 2].sigmoid() / boxes[:, 2:]
+    ratio = numbers[:, slice(d, d + 2)].sigmoid() / boxes[:, 2:]
     scaled = sine_code(boxes[:, :2].flip(-1), omega) * numbers[:, :d]
     code = (scaled.unflatten(1, (2, -1)) * ratio[..., None]).flatten(1)
     return code.to(modulation.dtype)

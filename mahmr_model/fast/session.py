@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """One size of picture: its tables, its memory, and the way of its pictures through the network."""
 
 from __future__ import annotations
@@ -5,10 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TYPE_CHECKING
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from mahmr_model.bodies import pose_queries
 from mahmr_model.eager import choose, found_of
@@ -21,6 +31,9 @@ from mahmr_model.geometry.placement import Lens
 from mahmr_model.network import LayerPrediction
 from mahmr_model.preprocess import resize
 from mahmr_model.types import FloatArray
+import numpy as np
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from mahmr_model.fast.backend import FastModel
@@ -166,9 +179,9 @@ class Session:
         step = -(-self.layout.size.height // _COPIES)
         for i, picture in enumerate(pictures):  # a part goes over while the next is copied
             for first in range(0, self.layout.size.height, step):
-                on_host = self._pictures_on_host[i, first : first + step]
-                np.copyto(on_host.numpy(), picture.image_rgb[first : first + step])
-                self.pictures[i, first : first + step].copy_(on_host, non_blocking=True)
+                on_host = self._pictures_on_host[i, slice(first, first + step)]
+                np.copyto(on_host.numpy(), picture.image_rgb[slice(first, first + step)])
+                self.pictures[i, slice(first, first + step)].copy_(on_host, non_blocking=True)
 
     def _look(self, scale_map: Tensor | None, mark: Mark) -> Choice:
         """Cut pictures into cells, run the coarse pass, choose tokens."""
@@ -321,7 +334,7 @@ class Session:
             arrays: dict[str, np.ndarray] = {}
             for name, shape in posed.shapes.items():
                 arrays[name] = numbers[: shape.numel()].reshape(shape)
-                numbers = numbers[shape.numel() :]
+                numbers = numbers[slice(shape.numel(), None)]
             return arrays, numbers.reshape(-1, 2)
 
         return arrived

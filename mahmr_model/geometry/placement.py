@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From a query's weak-perspective camera to metres in the camera frame."""
 
 from __future__ import annotations
@@ -6,10 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 
+from mahmr_model.transfer import on_device
 import torch
 from torch import Tensor
-
-from mahmr_model.transfer import on_device
 
 DEPTH_EPS = 1e-6
 DEFAULT_FOV_RAD = math.pi / 3

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What every picture needs: blending, text that stays inside, and the mark of random weights."""
 
 from __future__ import annotations
@@ -6,14 +20,13 @@ from collections.abc import Sequence
 import math
 
 import cv2
-import numpy as np
-import numpy.typing as npt
-import torch
-
 from mahmr_model.render.colours import colour_of
 from mahmr_model.render.meshes import render_meshes, Rendering
 from mahmr_model.render.rasteriser import Orthographic
 from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray, People
+import numpy as np
+import numpy.typing as npt
+import torch
 
 Colour = tuple[int, int, int]
 
@@ -119,9 +132,9 @@ def put_label(
     """Write lines on a darkened ground with a bar of the colour at its left, in place."""
     width, height = label_size(lines, size_px)
     x, y = max(0, round(left)), max(0, round(top))
-    ground = image[y : y + height, x : x + width]
+    ground = image[slice(y, y + height), slice(x, x + width)]
     ground[:] = ground // 4
-    image[y : y + height, x : x + max(2, round(size_px / 4))] = colour
+    image[slice(y, y + height), slice(x, x + max(2, round(size_px / 4)))] = colour
     for i, line in enumerate(lines):
         put_text(image, line, x + size_px * 0.8, y + size_px * (0.5 + 1.6 * i), size_px, _WHITE)
 

@@ -1,15 +1,28 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Meshes to shaded pixels, with their depth and whose they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mahmr_model.render.rasteriser import Orthographic, rasterise, Visible
+from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray
 import numpy as np
 import torch
 from torch import Tensor
-
-from mahmr_model.render.rasteriser import Orthographic, rasterise, Visible
-from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray
 
 _AMBIENT, _DIFFUSE = 0.38, 0.66
 _LIGHT = (-0.35, -0.55, -1.0)

@@ -1,9 +1,20 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The meshes drawn into the picture they were found in."""
 
 from __future__ import annotations
-
-import numpy as np
-import torch
 
 from mahmr_model.render.canvas import (
     draw_meshes,
@@ -13,6 +24,8 @@ from mahmr_model.render.canvas import (
     top_pixels,
 )
 from mahmr_model.types import ImageArray, People
+import numpy as np
+import torch
 
 
 def draw_overlay(

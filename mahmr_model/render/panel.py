@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """One picture that shows everything: input, meshes, side view and bird's-eye view."""
 
 from __future__ import annotations
@@ -5,12 +19,11 @@ from __future__ import annotations
 import math
 
 import cv2
-import numpy as np
-
 from mahmr_model.render.canvas import Colour, put_label, put_text, text_size
 from mahmr_model.render.overlay import draw_overlay
 from mahmr_model.render.views import draw_birds_eye_view, draw_side_view
 from mahmr_model.types import ImageArray, People
+import numpy as np
 
 _GAP_PX = 8
 _BAR_PX = 40
@@ -56,7 +69,7 @@ def draw_panel(image_rgb: ImageArray, people: People) -> ImageArray:
         left = _GAP_PX
         for name, pane in panes.items():
             x = left + (pane_width - pane.shape[1]) // 2
-            panel[top : top + row_height, x : x + pane.shape[1]] = pane
+            panel[slice(top, top + row_height), slice(x, x + pane.shape[1])] = pane
             put_label(panel, [name], left, top, 10.0, _TEXT)
             left += pane_width + _GAP_PX
         top += row_height + _GAP_PX

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Which triangle each pixel sees: a z-buffer rasteriser made of tensor operations, CPU or GPU."""
 
 from __future__ import annotations
@@ -5,11 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mahmr_model.types import Camera, FloatArray
 import numpy as np
 import torch
 from torch import Tensor
-
-from mahmr_model.types import Camera, FloatArray
 
 NEAR_M = 0.05
 """Nothing nearer than this is drawn in perspective: a lens shows no more of it than a blur."""

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The same people from the side and from above, on a metric grid."""
 
 from __future__ import annotations
@@ -6,9 +20,6 @@ from dataclasses import dataclass
 import math
 
 import cv2
-import numpy as np
-import numpy.typing as npt
-
 from mahmr_model.render.canvas import (
     Colour,
     draw_meshes,
@@ -21,6 +32,8 @@ from mahmr_model.render.canvas import (
 )
 from mahmr_model.render.rasteriser import Orthographic
 from mahmr_model.types import FloatArray, ImageArray, People
+import numpy as np
+import numpy.typing as npt
 
 _BACKGROUND: Colour = (24, 27, 33)
 _IN_VIEW: Colour = (36, 41, 50)
@@ -146,7 +159,7 @@ def _draw_grid(image: ImageArray, lens: Orthographic) -> None:
     for axis, (centre, size) in enumerate(((lens.cx, lens.width), (lens.cy, lens.height))):
         for i in range(math.ceil(-centre / step_px), math.floor((size - centre) / step_px) + 1):
             at = round(centre + i * step_px)
-            line = image[:, at : at + 1] if axis == 0 else image[at : at + 1]
+            line = image[:, slice(at, at + 1)] if axis == 0 else image[slice(at, at + 1)]
             line[:] = _GRID
             text = f'{(i if axis == 0 else -i) * step_m:g} m'
             wide, high = text_size(text, _TEXT_PX)

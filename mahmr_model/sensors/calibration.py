@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 What a camera_info means for a picture: which lens places the people, and how sure that is.
 
@@ -15,11 +29,10 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 import cv2
-import numpy as np
-import numpy.typing as npt
-
 from mahmr_model.errors import UserError
 from mahmr_model.types import Camera, ImageArray
+import numpy as np
+import numpy.typing as npt
 
 # Sizes whose shapes differ by less are taken as the same picture resized (rounding included).
 SAME_SHAPE = 0.01

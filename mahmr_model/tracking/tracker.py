@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Identities over time, from metric positions and boxes."""
 
 from __future__ import annotations
@@ -5,12 +19,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from mahmr_model.tracking.motion import Motion, MotionConfig
+from mahmr_model.types import Camera, FloatArray, People
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
-
-from mahmr_model.tracking.motion import Motion, MotionConfig
-from mahmr_model.types import Camera, FloatArray, People
 
 _Array = npt.NDArray[np.float64]
 _FORBIDDEN = 1e6

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 What the node costs beside the network: `python -m mahmr_node.benchmark [--json FILE]`.
 
@@ -23,14 +37,6 @@ import sys
 import threading
 import time
 
-import numpy as np
-import rclpy
-from rclpy.lifecycle import LifecycleNode
-from rclpy.serialization import deserialize_message, serialize_message
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import try_shutdown
-from sensor_msgs.msg import CameraInfo, Image
-
 from mahmr_model.bodies import repose
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
@@ -46,6 +52,13 @@ from mahmr_node.mesh import MeshReducer
 from mahmr_node.messages import Result
 from mahmr_node.parameters import CameraSettings, NODE_PARAMETERS, Settings
 from mahmr_node.worker import CameraLine, follow
+import numpy as np
+import rclpy
+from rclpy.lifecycle import LifecycleNode
+from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
+from sensor_msgs.msg import CameraInfo, Image
 
 NAME = 'mahmr_benchmark'
 SIZE = (1280, 720)

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 People as REP-155 ("ROS4HRI") has them: /humans/bodies/tracked, and topics for each body.
 
@@ -13,6 +27,9 @@ import threading
 import time
 from typing import Any
 
+from mahmr_model.body.joints import JOINT_NAMES_45
+from mahmr_model.errors import UserError
+from mahmr_node.messages import Result, rgb_image, Sending
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -22,10 +39,6 @@ try:
     from rclpy.event_handler import PublisherEventCallbacks
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks
-
-from mahmr_model.body.joints import JOINT_NAMES_45
-from mahmr_model.errors import UserError
-from mahmr_node.messages import Result, rgb_image, Sending
 
 # Bodies of a camera that gives no results for this long are no longer tracked, at the earliest.
 SILENCE_S = 2.0
@@ -191,7 +204,7 @@ class Bodies:
         """Return the part of the picture in the box; None where nothing of it is inside."""
         image_rgb = result.picture.image_rgb
         left, top, right, bottom = result.people.boxes_xyxy_px[index].round().astype(int)
-        part = image_rgb[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        part = image_rgb[slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))]
         return rgb_image(result.picture.header, part) if part.size else None
 
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """One camera's way in: its subscriptions, its newest frame, its lens."""
 
 from __future__ import annotations
@@ -6,15 +20,14 @@ from collections.abc import Callable
 import copy
 import time
 
-from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-
 from mahmr_node.cameras import Calibration, Lens, lens_of, Undistorter
 from mahmr_node.frame_slot import Frame, FrameSlot
 from mahmr_node.images import to_rgb
 from mahmr_node.messages import Picture
 from mahmr_node.parameters import CameraSettings, Settings
 from mahmr_node.subscription import MatchingSubscription
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 # How long after the subscription a camera_info may come without a warning.
 GRACE_S = 2.0

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """One camera's way out: its publishers, and what is built for those that have listeners."""
 
 from __future__ import annotations
@@ -7,13 +21,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
-from mahmr_msgs.msg import HumanArray
-from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
-from visualization_msgs.msg import MarkerArray
-
 from mahmr_model.render import draw_overlay
+from mahmr_msgs.msg import HumanArray
 from mahmr_node import messages
 from mahmr_node.bodies import Bodies
 from mahmr_node.cdr import marker_array
@@ -22,6 +31,10 @@ from mahmr_node.mesh import MeshReducer
 from mahmr_node.messages import Result, Sending
 from mahmr_node.parameters import Settings
 from mahmr_node.transforms import Transforms
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+from visualization_msgs.msg import MarkerArray
 
 OVERLAY = 'overlay'
 

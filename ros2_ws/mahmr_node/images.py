@@ -1,13 +1,23 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Picture messages to RGB arrays, by cv_bridge where it works and by OpenCV elsewhere."""
 
 from __future__ import annotations
 
 import array
 from typing import Any
-
-import numpy as np
-from rclpy.logging import get_logger
-from sensor_msgs.msg import CompressedImage, Image
 
 from mahmr_model.sensors.encodings import (
     checked_rows,
@@ -16,6 +26,9 @@ from mahmr_model.sensors.encodings import (
     image_to_rgb,
 )
 from mahmr_model.types import ImageArray
+import numpy as np
+from rclpy.logging import get_logger
+from sensor_msgs.msg import CompressedImage, Image
 
 __all__ = ['ENCODINGS', 'to_rgb']
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 People as RViz markers.
 
@@ -9,15 +23,14 @@ from __future__ import annotations
 
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
-import numpy as np
-import numpy.typing as npt
-from std_msgs.msg import ColorRGBA
-from visualization_msgs.msg import Marker
-
 from mahmr_model.body.joints import SMPL_BONES
 from mahmr_model.render import colour_of
 from mahmr_node.messages import Result
 from mahmr_node.parameters import Settings
+import numpy as np
+import numpy.typing as npt
+from std_msgs.msg import ColorRGBA
+from visualization_msgs.msg import Marker
 
 PointsM = npt.NDArray[np.float64]
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """People as messages: HumanArray, PoseArray, camera_info, picture."""
 
 from __future__ import annotations
@@ -8,15 +22,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
+from mahmr_model.types import ImageArray, People
 from mahmr_msgs.msg import Human, HumanArray
+from mahmr_node.cameras import Lens
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
-
-from mahmr_model.types import ImageArray, People
-from mahmr_node.cameras import Lens
 
 Sending = tuple[Callable[[Any], None], Any]
 """The call that sends a message, and the message."""

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The lifecycle node: camera topics in, metric people out."""
 
 from __future__ import annotations
@@ -9,8 +23,6 @@ import traceback
 from typing import Any, TYPE_CHECKING
 
 from lifecycle_msgs.srv import ChangeState
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-
 from mahmr_model.errors import UserError
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_node.camera_input import CameraInput
@@ -19,6 +31,7 @@ from mahmr_node.frame_slot import FrameSlot
 from mahmr_node.inference import Inference, load_predictor, LoadPredictor
 from mahmr_node.parameters import Parameters
 from mahmr_node.worker import CameraLine, Worker
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 if TYPE_CHECKING:
     from mahmr_node.bodies import Bodies

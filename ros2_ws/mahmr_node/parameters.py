@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The node's parameters: one table that declares, describes and checks them."""
 
 from __future__ import annotations
@@ -7,6 +21,8 @@ from dataclasses import dataclass, fields, replace
 import re
 from typing import Any
 
+from mahmr_model.errors import UserError
+from mahmr_node.mesh import can_reduce, MISSING
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -16,9 +32,6 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-
-from mahmr_model.errors import UserError
-from mahmr_node.mesh import can_reduce, MISSING
 
 CAMERA_NAME = re.compile(r'[A-Za-z]\w*')
 

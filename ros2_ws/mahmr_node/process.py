@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The process around the node: executor, signals, the end.
 
@@ -12,15 +26,14 @@ import sys
 import threading
 import traceback
 
+from mahmr_model.errors import UserError
+from mahmr_node.inference import load_predictor, LoadPredictor
+from mahmr_node.node import MahmrNode
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
-
-from mahmr_model.errors import UserError
-from mahmr_node.inference import load_predictor, LoadPredictor
-from mahmr_node.node import MahmrNode
 
 # Seconds after a signal: how long a frame in the network may take to come out of it, and when
 # the process ends in any case.

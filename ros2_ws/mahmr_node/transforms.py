@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A TF frame for each person."""
 
 from __future__ import annotations
@@ -5,11 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from geometry_msgs.msg import Pose, TransformStamped, Vector3
-from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-
 from mahmr_model.errors import UserError
 from mahmr_node.messages import body_poses, Result, root_poses, Sending
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 # What tf2's own broadcaster offers, so that every listener matches.
 TF_QOS = QoSProfile(

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 `ros2 run mahmr video_camera`: a video file or a folder of pictures plays as a camera.
 
@@ -14,6 +28,9 @@ from pathlib import Path
 import threading
 
 import cv2
+from mahmr_model.errors import UserError
+from mahmr_model.types import Camera, ImageArray
+from mahmr_node.parameters import declare, Spec
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
@@ -23,10 +40,6 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import CameraInfo, Image
-
-from mahmr_model.errors import UserError
-from mahmr_model.types import Camera, ImageArray
-from mahmr_node.parameters import declare, Spec
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """`mahmr bag`: what it makes of good bags, and what it says of bad ones."""
 
 from __future__ import annotations
@@ -10,15 +24,14 @@ from typing import Any
 
 from bag_maker import camera_info, compressed, image, Message, START_NS, write_bag
 import cv2
-import numpy as np
-import pytest
-from rosbags.rosbag2 import Reader
-
 from mahmr_model.bag.process import BagJob, process_bag
 from mahmr_model.bag.types import typestore
 from mahmr_model.cli import main
 from mahmr_model.errors import UserError
 from mahmr_model.types import Camera, ImageArray, People
+import numpy as np
+import pytest
+from rosbags.rosbag2 import Reader
 
 SIZE = (64, 48)
 K = (50.0, 52.0, 31.0, 25.0)

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Bodies from folders and files, their checks, and the conversion."""
 
 from __future__ import annotations
@@ -6,16 +20,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 import shutil
 
+from mahmr_model.body.convert import convert_body
+from mahmr_model.body.data import BodyData, find_body, load_body
+from mahmr_model.body.joints import JOINT_NAMES_45, SMPL_JOINT_NAMES, SMPL_PARENTS
+from mahmr_model.errors import UserError
 import numpy as np
 import pytest
 from smplx.joint_names import SMPLH_JOINT_NAMES
 from smplx.vertex_ids import vertex_ids
 from smplx.vertex_joint_selector import VertexJointSelector
-
-from mahmr_model.body.convert import convert_body
-from mahmr_model.body.data import BodyData, find_body, load_body
-from mahmr_model.body.joints import JOINT_NAMES_45, SMPL_JOINT_NAMES, SMPL_PARENTS
-from mahmr_model.errors import UserError
 
 
 @pytest.fixture(scope='module')
@@ -73,7 +86,10 @@ def test_extra_vertices_are_smplxs(body: BodyData) -> None:
     selector = VertexJointSelector(vertex_ids=vertex_ids['smplh'])
     assert body.extra_vertex_ids.tolist() == selector.extra_joints_idxs.tolist()
     assert list(JOINT_NAMES_45[:22]) == SMPLH_JOINT_NAMES[:22]
-    assert list(JOINT_NAMES_45[24:]) == SMPLH_JOINT_NAMES[SMPLH_JOINT_NAMES.index('nose') :]
+    assert (
+        list(JOINT_NAMES_45[24:])
+        == SMPLH_JOINT_NAMES[slice(SMPLH_JOINT_NAMES.index('nose'), None)]
+    )
     assert len(SMPL_JOINT_NAMES) == len(SMPL_PARENTS) == 24
 
 

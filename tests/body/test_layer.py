@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The layer against the smplx package, and against the golden numbers of the published code."""
 
 from __future__ import annotations
@@ -6,6 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 import pickle
 
+from mahmr_model.body.data import BodyData, load_body
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.errors import UserError
+from mahmr_model.geometry.rotations import rotation_from_axis_angle
 import numpy as np
 import pytest
 from smplx.body_models import SMPL
@@ -13,11 +31,6 @@ from smplx.utils import Struct
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-
-from mahmr_model.body.data import BodyData, load_body
-from mahmr_model.body.layer import BodyLayer
-from mahmr_model.errors import UserError
-from mahmr_model.geometry.rotations import rotation_from_axis_angle
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
 

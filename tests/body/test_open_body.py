@@ -1,16 +1,29 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The shipped open body: a sound surface, joints where their names say, believable statures."""
 
 from __future__ import annotations
-
-import numpy as np
-import pytest
-from scipy.spatial import cKDTree
-import torch
 
 from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
 from mahmr_model.body.joints import EXTRA_JOINT_VERTICES, JOINT_NAMES_45, SMPL_JOINT_NAMES
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.rotations import rotation_from_6d
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+import torch
 from training.synthetic.open_body.checks import as_tensor, damage, winding_numbers
 from training.synthetic.open_body.poses import random_poses
 from training.synthetic.open_body.refine import random_shapes

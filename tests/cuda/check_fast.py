@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Hold the fast path on a CUDA card to the plain network, and to the published numbers.
 
@@ -21,14 +35,13 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / 'tests' / 'golden'), str(ROOT)]
 
-from golden_tools import (  # noqa: E402
+from golden_tools import (  # noqa: E402, I100
     build_network,
     error_in_tolerances,
     golden_body,
     model_config,
     OUTPUT,
 )
-
 from mahmr_model.benchmark.cases import random_model, random_picture, SIZES  # noqa: E402
 from mahmr_model.body.layer import BodyLayer  # noqa: E402
 from mahmr_model.eager import EagerBackend  # noqa: E402

@@ -1,7 +1,18 @@
-"""Packed attention against dense attention under a block mask."""
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 
-import torch
-import torch.nn.functional as functional
+"""Packed attention against dense attention under a block mask."""
 
 from mahmr_model.encoder.attention import (
     _works,
@@ -11,6 +22,8 @@ from mahmr_model.encoder.attention import (
     sequence_starts,
     torch_attention,
 )
+import torch
+import torch.nn.functional as functional
 
 
 def test_packed_attention_is_dense_attention_under_a_block_mask() -> None:

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The fast path against the network as it is written, and against the published numbers."""
 
 import json
@@ -6,10 +20,6 @@ from pathlib import Path
 import sys
 
 import cv2
-import numpy as np
-import pytest
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.config import ModelConfig
@@ -27,11 +37,14 @@ from mahmr_model.network import MAHMR
 from mahmr_model.preprocess import pad_and_normalise, resized_size
 from mahmr_model.types import Camera
 from mahmr_model.untrained import untrained_network
+import numpy as np
+import pytest
+import torch
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
 sys.path.insert(0, str(GOLDEN))
 
-from golden_tools import (  # noqa: E402
+from golden_tools import (  # noqa: E402, I100
     build_network,
     error_in_tolerances,
     golden_body,

@@ -1,20 +1,33 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Rotations: round trips over all angles, an independent reference, and gradients."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-import pytest
-from scipy.spatial.transform import Rotation
-import torch
-from torch import Tensor
-
 from mahmr_model.geometry.rotations import (
     axis_angle_from_rotation,
     rotation_from_6d,
     rotation_from_axis_angle,
 )
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+import torch
+from torch import Tensor
 
 ANGLES = [0.0, 1e-12, 1e-7, 1e-4, 9.9e-4, 1e-3, 2e-3, 0.1, 1.0, 2.5, 3.0, 3.14, 3.1415, 3.14159]
 

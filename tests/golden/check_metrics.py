@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The layout of golden numbers of the evaluation: matching, joint errors, two protocols."""
 
 from __future__ import annotations
@@ -8,7 +22,6 @@ from typing import Any
 
 from golden_tools import Arrays, error_in_tolerances, EXACT, Tolerance
 import numpy as np
-
 from training.metrics.detection import Detections
 from training.metrics.joints import mean_distance, mean_distance_procrustes
 from training.metrics.matching import match_by_joints

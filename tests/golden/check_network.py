@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The inference layout of golden files: outputs of the network on their pictures."""
 
 from __future__ import annotations
@@ -16,15 +30,14 @@ from golden_tools import (
     OUTPUT,
     PIXELS,
 )
-import numpy as np
-import torch
-
 from mahmr_model.bodies import pose_queries
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.encoder.cells import Cells
 from mahmr_model.geometry.placement import Lens
 from mahmr_model.network import MAHMR
 from mahmr_model.preprocess import pad_and_normalise
+import numpy as np
+import torch
 
 
 def check_network(arrays: Arrays, meta: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The training layout of golden files: losses, matches, gradients of one training step."""
 
 from __future__ import annotations
@@ -17,12 +31,11 @@ from golden_tools import (
     PIXELS,
     Tolerance,
 )
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.preprocess import pad_and_normalise
 import numpy as np
 from random_weights import random_weights
 import torch
-
-from mahmr_model.body.layer import BodyLayer
-from mahmr_model.preprocess import pad_and_normalise
 from training.criterion import Criterion, weighted_sum
 from training.denoising import DenoisingConfig
 from training.target import Target

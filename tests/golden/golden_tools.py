@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What the checks of all golden layouts share: tolerances and networks made by the rule."""
 
 from __future__ import annotations
@@ -8,14 +22,13 @@ from pathlib import Path
 import tempfile
 from typing import Any
 
+from mahmr_model.body.data import BodyData, load_body
+from mahmr_model.config import ModelConfig
+from mahmr_model.network import MAHMR
 import numpy as np
 from random_body import random_body
 from random_weights import random_weights
 import torch
-
-from mahmr_model.body.data import BodyData, load_body
-from mahmr_model.config import ModelConfig
-from mahmr_model.network import MAHMR
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 People of known place in a known lens: drawn as two coloured boards, and measured again.
 
@@ -11,9 +25,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
-
 from mahmr_model.types import Camera
+import numpy as np
 
 # Centres in metres in the optical frame, and the size of the boards, which face the camera.
 CENTRES_M = np.array([[-0.8, 0.1, 4.0], [0.9, -0.1, 5.5]])

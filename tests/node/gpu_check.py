@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 What the node promises about a GPU's memory, tried on one: `python tests/node/gpu_check.py`.
 
@@ -18,7 +32,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'ros2_ws')]
 
-from mahmr_model.errors import UserError  # noqa: E402
+from mahmr_model.errors import UserError  # noqa: E402, I100
 from mahmr_model.predictor import Predictor  # noqa: E402
 from mahmr_model.render import draw_overlay  # noqa: E402
 from mahmr_node.inference import Inference  # noqa: E402

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Writes what it hears, a JSON line a message: `listener.py TOPIC=package/Type …`.
 
@@ -11,11 +25,10 @@ import json
 import sys
 from typing import Any
 
+from mahmr_node.main import set_by_signals
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-
-from mahmr_node.main import set_by_signals
 
 
 def plain(value: Any) -> Any:
@@ -36,7 +49,7 @@ def main() -> None:
         sys.stdout.write(json.dumps({'topic': topic, **plain(message)}) + '\n')
         sys.stdout.flush()
 
-    for argument in sys.argv[1 : sys.argv.index('--ros-args')]:
+    for argument in sys.argv[slice(1, sys.argv.index('--ros-args'))]:
         topic, kind = argument.split('=')
         package, name = kind.split('/')
         node.create_subscription(

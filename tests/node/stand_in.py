@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The node with a predictor that knows its people: run as a process by the tests.
 
@@ -18,12 +32,11 @@ import time
 from typing import Any
 
 import boards
-import numpy as np
-
 from mahmr_model.errors import UserError
 from mahmr_model.types import Camera, ImageArray, People
 from mahmr_node.messages import Result
 from mahmr_node.parameters import Settings
+import numpy as np
 
 DELAY_S = 'STAND_IN_DELAY_S'
 LOAD_DELAY_S = 'STAND_IN_LOAD_DELAY_S'

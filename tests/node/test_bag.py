@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Recordings: a bag that loops through the node, and the bags that `mahmr bag` writes."""
 
 from __future__ import annotations
@@ -6,7 +20,15 @@ from pathlib import Path
 
 from bag_maker import camera_info, header, image, Message, START_NS, write_bag
 from diagnostic_msgs.msg import DiagnosticArray
+from mahmr_model.bag import messages as without_ros
+from mahmr_model.bag.types import typestore
+from mahmr_model.sensors.calibration import Calibration
+from mahmr_model.types import Camera
 from mahmr_msgs.msg import HumanArray
+from mahmr_node import markers, messages
+from mahmr_node.cameras import Lens
+from mahmr_node.cdr import marker_array
+from mahmr_node.messages import Picture, Result
 import numpy as np
 from rclpy.serialization import deserialize_message, serialize_message
 from ros_tools import Rig
@@ -14,15 +36,6 @@ from sensor_msgs.msg import CameraInfo
 import stand_in
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
-
-from mahmr_model.bag import messages as without_ros
-from mahmr_model.bag.types import typestore
-from mahmr_model.sensors.calibration import Calibration
-from mahmr_model.types import Camera
-from mahmr_node import markers, messages
-from mahmr_node.cameras import Lens
-from mahmr_node.cdr import marker_array
-from mahmr_node.messages import Picture, Result
 
 PLAYER = Path(__file__).resolve().parent / 'bag_player.py'
 SIZE = (64, 48)

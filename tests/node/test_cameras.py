@@ -1,12 +1,25 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 from __future__ import annotations
 
 import cv2
 from mahmr_msgs.msg import HumanArray
+from mahmr_node.cameras import Calibration, Lens, lens_of, Undistorter
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo
-
-from mahmr_node.cameras import Calibration, Lens, lens_of, Undistorter
 
 FX, FY, CX, CY = 600.0, 610.0, 320.0, 250.0
 

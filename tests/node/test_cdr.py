@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 from __future__ import annotations
 
 import array
@@ -6,6 +20,12 @@ from functools import partial
 import time
 
 from geometry_msgs.msg import Point
+from mahmr_node import cdr
+from mahmr_node.cameras import Calibration, Lens
+from mahmr_node.cdr import marker_array
+from mahmr_node.markers import markers_of
+from mahmr_node.messages import Picture, Result
+from mahmr_node.parameters import NODE_PARAMETERS, Settings
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
@@ -13,13 +33,6 @@ from sensor_msgs.msg import CameraInfo
 import stand_in
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray, UVCoordinate
-
-from mahmr_node import cdr
-from mahmr_node.cameras import Calibration, Lens
-from mahmr_node.cdr import marker_array
-from mahmr_node.markers import markers_of
-from mahmr_node.messages import Picture, Result
-from mahmr_node.parameters import NODE_PARAMETERS, Settings
 
 
 def settings(**changes: object) -> Settings:

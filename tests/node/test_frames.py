@@ -1,14 +1,27 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 from __future__ import annotations
 
 import threading
 
+from mahmr_node.frame_slot import FrameSlot
 import numpy as np
 from ros_tools import Rig
 from sensor_msgs.msg import Image
 from soak import ALLOWED_AGE_S, NETWORK_S, soak
 import stand_in
-
-from mahmr_node.frame_slot import FrameSlot
 
 SECONDS = 5
 

@@ -1,16 +1,29 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 from __future__ import annotations
 
+from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
+from mahmr_model.errors import UserError
 from mahmr_msgs.msg import HumanArray
+from mahmr_node import mesh
+from mahmr_node.mesh import reduce_mesh
 import numpy as np
 import pytest
 from ros_tools import Rig
 import stand_in
 from visualization_msgs.msg import MarkerArray
-
-from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
-from mahmr_model.errors import UserError
-from mahmr_node import mesh
-from mahmr_node.mesh import reduce_mesh
 
 
 @pytest.mark.parametrize('target', [10_000, 3000, 300])

@@ -1,12 +1,22 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Overlay, views and panel: what they show, and that nothing breaks them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-
-import numpy as np
-import numpy.typing as npt
-import pytest
 
 from mahmr_model.render import (
     colour_of,
@@ -17,6 +27,9 @@ from mahmr_model.render import (
     render_meshes,
 )
 from mahmr_model.types import Camera, People
+import numpy as np
+import numpy.typing as npt
+import pytest
 
 CAMERA = Camera(300, 300, 160, 120, 320, 240)
 Place = tuple[float, float, float]

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Synthetic clips with truth: people on metric paths, seen by a network that errs.
 
@@ -13,9 +27,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 import math
 
-import numpy as np
-
 from mahmr_model.types import Camera, People
+import numpy as np
 
 CAMERA = Camera(600, 600, 320, 240, 640, 480)
 PlaceM = tuple[float, float, float]

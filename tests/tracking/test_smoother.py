@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Smoothing: what it gains and costs on known paths, and where it starts anew."""
 
 from __future__ import annotations
@@ -7,14 +21,13 @@ from pathlib import Path
 
 from clips import people_at, PlaceM
 from evaluate_smoothing import gain, MOTIONS
-import numpy as np
-import pytest
-from scipy.spatial.transform import Rotation
-
 from mahmr_model.pictures import read_picture
 from mahmr_model.predictor import Predictor
 from mahmr_model.tracking import OneEuroConfig, Smoother, SmootherConfig
 from mahmr_model.types import People
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
 
 DEMO = Path(__file__).resolve().parents[2] / 'demo'
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Small files in exactly the published formats, with pictures rendered to fit them.
 
@@ -14,12 +28,11 @@ from pathlib import Path
 import sys
 from typing import Any
 
+from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
 import numpy as np
 from PIL import Image
 from scenes import Scene, SceneMaker
 import torch
-
-from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
 from training.data.catalogue import DATASETS
 from training.data.formats import CROWDPOSE_FROM_OCHUMAN
 from training.data.plain_annotations import read_plain, write_plain
@@ -34,10 +47,10 @@ def agora(scene: Scene, number: int) -> dict[str, Any]:
     pose, translation = scene.world()
     people: list[Any] = [
         {
-            'betas': scene.betas[i : i + 1, : 11 if scene.kids[i] else 10],
-            'global_orient': pose[i : i + 1, :3],
-            'body_pose': pose[i : i + 1, 3:],
-            'transl': translation[i : i + 1],
+            'betas': scene.betas[slice(i, i + 1), : 11 if scene.kids[i] else 10],
+            'global_orient': pose[slice(i, i + 1), :3],
+            'body_pose': pose[slice(i, i + 1), 3:],
+            'transl': translation[slice(i, i + 1)],
         }
         for i in range(len(scene))
     ]

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 It learns: a small network learns a few made pictures by heart, stage after stage, on a CPU.
 
@@ -22,7 +36,6 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 
 from fixtures import make_dataset  # noqa: E402
 from scenes import SceneMaker  # noqa: E402
-
 from training.command import main as train  # noqa: E402
 
 LIMITS = {'MPJPE_mm': 60.0, 'root_depth_error_m': 0.15, 'fov_error_deg': 3.0}

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Rendered people with everything that is true of them: the pictures behind the made datasets."""
 
 from __future__ import annotations
@@ -5,13 +19,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import cv2
-import numpy as np
-import torch
-
 from mahmr_model.body.data import BodyData, load_body, OPEN_BODY
 from mahmr_model.geometry.rotations import axis_angle_from_rotation, rotation_from_axis_angle
 from mahmr_model.render import render_meshes
 from mahmr_model.types import Camera
+import numpy as np
+import torch
 from training.data.posing import WorkerBodies
 
 ARMS_DOWN = {16: (0, 0, -1.1), 17: (0, 0, 1.1), 18: (0, -0.3, 0), 19: (0, 0.3, 0)}

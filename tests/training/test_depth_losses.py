@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What the golden numbers leave out of the losses on depth: layers that are cut by depth."""
 
 from __future__ import annotations
@@ -8,7 +22,6 @@ import math
 import pytest
 from tiny import random_target
 import torch
-
 from training.batch_truth import packed
 from training.losses.depth import relative_order
 from training.people import truth_pairs

@@ -1,15 +1,28 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Weights to ship: half the size, the same people, nothing that only training needs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from mahmr_model.checkpoint import read_checkpoint, save_weights
+from mahmr_model.weights import load_model
 import pytest
 from tiny import run_config, tiny_model
 import torch
-
-from mahmr_model.checkpoint import read_checkpoint, save_weights
-from mahmr_model.weights import load_model
 from training.export import main
 from training.recipe import training_extras
 from training.train_model import TrainingModel

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A resumed run of the real network is the uninterrupted one, to the bit."""
 
 from __future__ import annotations
@@ -5,13 +19,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from accelerate import Accelerator
+from mahmr_model.checkpoint import save_weights
+from mahmr_model.errors import UserError
 import pytest
 from safetensors import SafetensorError
 from tiny import PICTURES, run_config, tiny_model
 import torch
-
-from mahmr_model.checkpoint import save_weights
-from mahmr_model.errors import UserError
 from training.checkpoints import find_checkpoint
 from training.config import TrainingConfig
 from training.recipe import MeshRecipe

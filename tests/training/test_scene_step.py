@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A step of training on scenes, from the numbers of a worker to gradients."""
 
 from __future__ import annotations
@@ -5,9 +19,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from accelerate import Accelerator
-from tiny import MODEL, run_config, tiny_model, WEIGHTS
-
 from mahmr_model.body.data import load_body, OPEN_BODY
+from tiny import MODEL, run_config, tiny_model, WEIGHTS
 from training.config import DataSource
 from training.recipe import MeshRecipe
 from training.run_data import training_data

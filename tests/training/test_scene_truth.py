@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The truth of scenes made on the device is that of the sample pipeline."""
 
 from __future__ import annotations
@@ -5,13 +19,12 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.config import ModelConfig
 from mahmr_model.preprocess import pad_and_normalise
+import numpy as np
+import pytest
+import torch
 from training.batch_truth import BatchTruth, packed
 from training.data.augmentation import Draw
 from training.data.posing import WorkerBodies
@@ -126,7 +139,7 @@ def test_mirror_images_have_the_truth_of_a_flip(renderer: SceneRenderer) -> None
         torch.testing.assert_close(
             ours, parts, rtol=0, atol=tolerance, msg=lambda m, n=name: n + m
         )
-    mine = truth.scale_map[sum(truth.cells[:2]) :]
+    mine = truth.scale_map[slice(sum(truth.cells[:2]), None)]
     wrong = (mine[:, 0] != torch.cat([one.scale_map for one in expected])[:, 0]).sum()
     assert wrong <= 2
     again = with_mirror_images(numbers, rendered)[1].images[6:]

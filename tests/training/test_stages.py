@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Every configuration on made data: stages, fine-tunes, evaluations, inference."""
 
 from __future__ import annotations
@@ -9,13 +23,12 @@ import subprocess
 import sys
 
 from fixtures import make_data
+from mahmr_model.checkpoint import read_checkpoint
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import MODEL
 import torch
-
-from mahmr_model.checkpoint import read_checkpoint
 from training.command import main
 
 SIZES = [

@@ -1,17 +1,30 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Tokens that learn of the person they show."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.config import ModelConfig
 from mahmr_model.encoder.tokens import Tokens
 from mahmr_model.errors import UserError
+import numpy as np
+import pytest
+import torch
 from training.batch_truth import BatchTruth
 from training.config import load_config
 from training.scene_pictures import collate_scenes, DrawnScene, SceneStudio

@@ -1,13 +1,26 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A tiny network and random pictures with random truth, for tests of the training step."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.config import ModelConfig
+import torch
 from training.config import RunConfig
 from training.data.dataset import Item, Sample, Source
 from training.denoising import DenoisingConfig

@@ -1,11 +1,24 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Steps 10 and 12 of the recipe: what is done to pixels after people are placed."""
 
 from __future__ import annotations
 
 import cv2
-import numpy as np
-
 from mahmr_model.types import ImageArray
+import numpy as np
 from training.data.annotation import Floats
 
 OCCLUDED_SHARE = 0.3
@@ -34,7 +47,9 @@ def occlude(
             x = int(left + rng.random() * max(right - left - w, 0))
             y = int(top + rng.random() * max(bottom - top - h, 0))
             if h > 0 and w > 0 and x >= 0 and y >= 0 and x + w <= width and y + h <= height:
-                result[y : y + h, x : x + w] = rng.integers(0, 256, (h, w, 3), np.uint8)
+                result[slice(y, y + h), slice(x, x + w)] = rng.integers(
+                    0, 256, (h, w, 3), np.uint8
+                )
                 break
     return result
 

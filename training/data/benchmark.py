@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 How fast samples are made: whole ones, each step, and the costly steps written plainly.
 
@@ -22,14 +36,13 @@ import time
 from typing import Any
 
 import cv2
-import numpy as np
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.errors import UserError
 from mahmr_model.pictures import write_picture
 from mahmr_model.preprocess import resize
+import numpy as np
+import torch
 from training.data.annotation import Annotation, Bodies, BrokenSampleError
 from training.data.appearance import jitter_colours, occlude
 from training.data.augmentation import AugmentationConfig, Draw

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The way from a dataset's name to batches.
 
@@ -29,14 +43,13 @@ from typing import cast, NamedTuple
 import zlib
 
 import cv2
+from mahmr_model.errors import UserError
+from mahmr_model.pictures import read_picture
+from mahmr_model.types import ImageArray
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset
-
-from mahmr_model.errors import UserError
-from mahmr_model.pictures import read_picture
-from mahmr_model.types import ImageArray
 from training.data.annotation import Annotation, BrokenSampleError
 from training.data.catalogue import find_split, open_annotations
 from training.data.posing import WorkerBodies

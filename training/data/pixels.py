@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Steps 3, 6 and 7 of the recipe as far as pixels go: mirror, warp, crop, and who is seen."""
 
 from __future__ import annotations
@@ -5,12 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import cv2
+from mahmr_model.preprocess import resize, resized_size
+from mahmr_model.types import ImageArray
 import numpy as np
 import torch
 import torch.nn.functional as functional
-
-from mahmr_model.preprocess import resize, resized_size
-from mahmr_model.types import ImageArray
 from training.data.annotation import Bools, Floats
 from training.data.augmentation import Draw
 

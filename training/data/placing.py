@@ -1,16 +1,29 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Steps 4 to 6 of the recipe: where a draw puts the people and what their camera becomes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from mahmr_model.body.data import Gender
 from mahmr_model.body.joints import SMPL_JOINT_NAMES
 from mahmr_model.geometry.rotations import axis_angle_from_rotation, rotation_from_axis_angle
+import numpy as np
+import torch
+from torch import Tensor
 from training.data.annotation import Annotation, Bools, Floats
 from training.data.augmentation import Draw
 from training.data.camera import (
@@ -28,7 +41,9 @@ SPINE3 = SMPL_JOINT_NAMES.index('spine3')
 def mirrored_name(name: str) -> str:
     """Return the name of the joint on the other side; of one in the middle, its own."""
     sides = {'left_': 'right_', 'right_': 'left_'}
-    return next((other + name[len(s) :] for s, other in sides.items() if name.startswith(s)), name)
+    return next(
+        (other + name.removeprefix(s) for s, other in sides.items() if name.startswith(s)), name
+    )
 
 
 MIRRORED_JOINTS = [SMPL_JOINT_NAMES.index(mirrored_name(name)) for name in SMPL_JOINT_NAMES]

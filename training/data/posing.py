@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Bodies in the workers: joints for every draw, the mesh once, as one matrix product.
 
@@ -11,12 +25,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mahmr_model.body.data import BodyData, Gender, load_body
+from mahmr_model.body.layer import BodyLayer
 from smplx.lbs import batch_rigid_transform
 import torch
 from torch import Tensor
-
-from mahmr_model.body.data import BodyData, Gender, load_body
-from mahmr_model.body.layer import BodyLayer
 
 GENDERS: tuple[Gender, ...] = ('neutral', 'male', 'female')
 

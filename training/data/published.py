@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 The published annotation files, read without running anything that they name.
 
@@ -14,11 +28,10 @@ from pathlib import Path
 from typing import Any
 import zipfile
 
-import numpy as np
-import torch
-
 from mahmr_model.errors import UserError
 from mahmr_model.inert_pickle import array_of, InertUnpickler, objects_of, Record, RefusedError
+import numpy as np
+import torch
 
 _TORCH = {
     ('torch._utils', '_rebuild_tensor_v2'),

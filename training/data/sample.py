@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 From an annotation and its picture to a sample: the recipe's twelve steps in order.
 
@@ -11,13 +25,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from mahmr_model.body.joints import SMPL_JOINT_NAMES
 from mahmr_model.preprocess import resize
 from mahmr_model.types import ImageArray
+import numpy as np
+import torch
+from torch import Tensor
 from training.data.annotation import Annotation, Bools, Floats
 from training.data.appearance import jitter_colours, occlude
 from training.data.augmentation import AugmentationConfig, Draw, draw_augmentation

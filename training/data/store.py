@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Annotations as plain arrays in files that are mapped, not read.
 
@@ -16,9 +30,8 @@ import shutil
 import tempfile
 from typing import Any
 
-import numpy as np
-
 from mahmr_model.errors import UserError
+import numpy as np
 from training.data.annotation import Annotation, Bodies, BrokenSampleError, Keypoints
 from training.data.posing import GENDERS
 
@@ -57,12 +70,12 @@ class StoredAnnotations:
 
     def __getitem__(self, index: int) -> Annotation:
         """Return an annotation, its picture's path as published; raises BrokenSampleError."""
-        first, last = self._column('names')[index : index + 2]
+        first, last = self._column('names')[slice(index, index + 2)]
         name = bytes(self._column('text')[first:last]).decode()
         if self._column('broken')[index]:
             reasons = json.loads((self._folder / 'broken.json').read_text())
             raise BrokenSampleError(f'{name}: {reasons[str(index)]}')
-        people = slice(*(int(n) for n in self._column('people')[index : index + 2]))
+        people = slice(*(int(n) for n in self._column('people')[slice(index, index + 2)]))
 
         def rows(column: str) -> Any:
             return np.array(self._column(column)[people]) if self._has(column) else None

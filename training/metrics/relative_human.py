@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Relative Human: projected joints, and who stands before whom, by age."""
 
 from __future__ import annotations
@@ -6,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
 from training.metrics.detection import Detections
 from training.metrics.joints import regress, SMPL_JOINTS
 from training.metrics.matching import match_by_joints, Matching
@@ -127,7 +140,7 @@ def count_pairs(
     found = matching.truth_index
     found = found[truth.depth_layer[found] != NO_LAYER]
     for position, first in enumerate(found):
-        for second in found[position + 1 :]:
+        for second in found[slice(position + 1, None)]:
             pair = np.array([first, second])
             nearer, farther = pair[truth.depth_layer[pair].argsort(kind='stable')]
             gap = depth_m[matching.of_truth[farther]] - depth_m[matching.of_truth[nearer]]

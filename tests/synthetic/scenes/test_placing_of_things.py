@@ -1,13 +1,26 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Lenses, solids and the spheres that stand for people: small geometry with known answers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from mahmr_model.body.joints import JOINT_NAMES_45
 import numpy as np
 import pytest
-
-from mahmr_model.body.joints import JOINT_NAMES_45
 from training.synthetic.scenes.camera import draw_view, View
 from training.synthetic.scenes.draw import draw_scene, SceneConfig
 from training.synthetic.scenes.people import draw_people, People
@@ -44,7 +57,8 @@ def test_a_level_lens_sees_what_is_ahead_where_it_should() -> None:
 
 @pytest.mark.parametrize('shape', ['box', 'cylinder', 'ellipsoid'])
 def test_a_solid_hides_what_is_behind_it_and_nothing_else(shape: str) -> None:
-    solid = upright(shape, np.array([0.0, -3]), np.array([0.3, 0.8, 0.3]), 0.4)  # type: ignore[arg-type]
+    at, size_m = np.array([0.0, -3]), np.array([0.3, 0.8, 0.3])
+    solid = upright(shape, at, size_m, 0.4)  # type: ignore[arg-type]
     eye = np.array([0, 1.0, 0])
     points = np.array(
         [[0, 1.0, -6], [0, 1.0, -2], [2.0, 1, -6], [0, 3.0, -6], [0, 0.8, 6], [0, 0.8, -3]]

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The poses of scenes: within what people can do, on their feet, and made as they should be."""
 
 from __future__ import annotations
@@ -6,12 +20,11 @@ import json
 from pathlib import Path
 
 import cv2
+from mahmr_model.body.joints import JOINT_NAMES_45
+from mahmr_model.errors import UserError
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-
-from mahmr_model.body.joints import JOINT_NAMES_45
-from mahmr_model.errors import UserError
 from training.synthetic.scenes.people import CATEGORY_WEIGHTS
 from training.synthetic.scenes.pose_library import POSE_LIBRARY, pose_library
 from training.synthetic.scenes.poses import __main__ as command

@@ -1,15 +1,28 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The batched rasteriser against the one that draws the project's pictures."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from mahmr_model.render.rasteriser import rasterise as other_rasterise
+from mahmr_model.types import Camera
 import numpy as np
 import pytest
 import torch
-
-from mahmr_model.render.rasteriser import rasterise as other_rasterise
-from mahmr_model.types import Camera
 from training.synthetic.scenes import raster
 from training.synthetic.scenes.raster import Lenses, NEAR_M, rasterise, Triangles
 

@@ -1,18 +1,31 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Pictures of scenes and their truth."""
 
 from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-from sample_scenes import sample_scene, turned
-import torch
-
 from mahmr_model.body.joints import JOINT_NAMES_45
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.rotations import rotation_from_axis_angle
 from mahmr_model.render.rasteriser import rasterise
 from mahmr_model.types import Camera
+import numpy as np
+from sample_scenes import sample_scene, turned
+import torch
 from training.synthetic.scenes.batch import pack
 from training.synthetic.scenes.look import draw_look, Look
 from training.synthetic.scenes.renderer import SceneRenderer

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Scenes written as a data set: what the trainer reads of them agrees with what is drawn."""
 
 from __future__ import annotations
@@ -7,13 +21,12 @@ import json
 from pathlib import Path
 
 import cv2
-import numpy as np
-import pytest
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.errors import UserError
+import numpy as np
+import pytest
+import torch
 from training.data.catalogue import open_annotations
 from training.data.dataset import build_dataset, PictureDataset
 from training.data.plain_annotations import read_plain, write_plain
@@ -97,7 +110,7 @@ def test_projected_joints_land_on_that_person_where_nothing_hides_them(written: 
             for (u, v), z in zip(pixels, points[:22, 2], strict=True):
                 if not (1 <= u < width - 1 and 1 <= v < height - 1):
                     continue
-                near = truth.person[int(v) - 1 : int(v) + 2, int(u) - 1 : int(u) + 2]
+                near = truth.person[slice(int(v) - 1, int(v) + 2), slice(int(u) - 1, int(u) + 2)]
                 mine = (near == number).any()
                 joints, own = joints + 1, own + mine
                 good += mine or truth.depth_m[int(v), int(u)] < z
@@ -145,7 +158,8 @@ def test_scale_maps_show_everybody_who_is_drawn_at_their_size(written: Written) 
         for row in range(height // CELL_PX):
             for column in range(width // CELL_PX):
                 cell = truth.person[
-                    row * CELL_PX : (row + 1) * CELL_PX, column * CELL_PX : (column + 1) * CELL_PX
+                    slice(row * CELL_PX, (row + 1) * CELL_PX),
+                    slice(column * CELL_PX, (column + 1) * CELL_PX),
                 ]
                 who = [n for n in np.unique(cell) if n >= 0]
                 drawn = [n for n in who if (cell == n).mean() > 0.25]
@@ -171,7 +185,7 @@ def test_depths_and_pictures_are_those_of_the_scene(written: Written) -> None:
         roots = sample.target.joints_camera_m[:, 0]
         posed = written.rendered.joints_camera_m
         first = sum(written.rendered.person_counts[:index])
-        expected = posed[first : first + len(scene.betas)][torch.from_numpy(kept), 0]
+        expected = posed[slice(first, first + len(scene.betas))][torch.from_numpy(kept), 0]
         torch.testing.assert_close(roots, expected, atol=2e-4, rtol=1e-4)
         height, width = scene.size_hw
         drawn = written.rendered.images[index, :height, :width].numpy().astype(float)

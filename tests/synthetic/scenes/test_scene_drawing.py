@@ -1,16 +1,29 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What a drawn scene promises: repeatable, on the ground, seen, apart, of real people."""
 
 from __future__ import annotations
 
 from dataclasses import astuple
 
-import numpy as np
-import pytest
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.errors import UserError
+import numpy as np
+import pytest
+import torch
 from training.synthetic.scenes.draw import (
     draw_scene,
     held_out_scene,

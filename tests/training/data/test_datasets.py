@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """All datasets from files in their formats, against the scenes behind them."""
 
 from __future__ import annotations
@@ -10,14 +24,13 @@ import shutil
 from typing import Any
 
 from fixtures import fitted, make_data, make_dataset
+from mahmr_model.errors import UserError
 import numpy as np
 from PIL import Image
 import pytest
 from scenes import SceneMaker
 import torch
 from torch.utils.data import DataLoader
-
-from mahmr_model.errors import UserError
 from training.data.augmentation import AugmentationConfig, Draw
 from training.data.catalogue import DATASETS, open_annotations
 from training.data.dataset import build_dataset, collate, Item, join, quiet_worker, SkipCounter
@@ -113,7 +126,7 @@ def test_genders_are_posed_with_their_own_bodies(tmp_path: Path, random_body_fol
     betas = torch.from_numpy(scene.betas).float()
     for index, gender in enumerate(scene.genders):
         own = WorkerBodies(random_body_folder, [gender])  # type: ignore[list-item]
-        height = own.heights(betas[index : index + 1], [gender])  # type: ignore[list-item]
+        height = own.heights(betas[slice(index, index + 1)], [gender])  # type: ignore[list-item]
         assert float(sample.target.heights_m[index]) == pytest.approx(float(height), abs=1e-5)
 
 

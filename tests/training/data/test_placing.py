@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Draws, visibility, and how pixels, cameras and bodies move together."""
 
 from __future__ import annotations
@@ -8,7 +22,6 @@ import cv2
 import numpy as np
 import pytest
 from scenes import Scene, SceneMaker
-
 from training.data.annotation import Annotation, Bodies
 from training.data.augmentation import AugmentationConfig, Draw, draw_augmentation
 from training.data.pixels import PixelMap, warp

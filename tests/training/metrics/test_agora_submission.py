@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The zip for AGORA's leaderboard."""
 
 from __future__ import annotations
@@ -10,11 +24,10 @@ import pickletools
 from typing import Any
 import zipfile
 
+from mahmr_model.errors import UserError
 from metric_cases import people_at
 import numpy as np
 import pytest
-
-from mahmr_model.errors import UserError
 from training.metrics.agora_submission import AgoraSubmission
 
 FIRST, SECOND = 'test/ag_testset_5_00000.png', 'ag_testset_5_00001_1280x720.png'

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Greedy matching by joints; the golden pairs are in test_golden_metrics.py."""
 
 from __future__ import annotations
@@ -5,7 +19,6 @@ from __future__ import annotations
 from metric_cases import squares
 import numpy as np
 import pytest
-
 from training.metrics.matching import iou_plus_one, match_by_joints
 
 A, B, C = (0.0, 0.0, 20.0), (100.0, 0.0, 20.0), (300.0, 0.0, 20.0)

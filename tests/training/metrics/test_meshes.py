@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """AGORA and BEDLAM, 3DPW and Hi4D: errors that are known from how the people were moved."""
 
 from __future__ import annotations
@@ -10,7 +24,6 @@ from metric_cases import CAMERA, H36M, JOINTS_M, people_at, truth_of, VERTICES_M
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-
 from training.metrics.meshes import Agora, H36MJoints
 from training.metrics.protocol import Protocol
 from training.metrics.types import MeshTruth, PredictedPeople

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """MuPoTS-3D: matching, bone lengths, the share of joints; golden numbers are tested elsewhere."""
 
 from __future__ import annotations
@@ -7,7 +21,6 @@ from dataclasses import replace
 from metric_cases import H36M, people_at
 import numpy as np
 import pytest
-
 from training.metrics.mupots import (
     correct_shares,
     match_by_near_joints,
@@ -36,7 +49,7 @@ def at(*offsets: float) -> np.ndarray:
 def with_near(count: int) -> np.ndarray:
     """Return one person (17, 2) with so many of the joints 1 to 13 at (0, 0), the others away."""
     joints = np.full((17, 2), 500.0)
-    joints[1 : 1 + count] = 0
+    joints[slice(1, 1 + count)] = 0
     joints[[0, 14, 15, 16]] = 0  # these never count
     return joints
 

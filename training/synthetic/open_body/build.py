@@ -1,14 +1,27 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """All steps from Anny to the body."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from mahmr_model.body.data import BodyData
 from mahmr_model.body.joints import SMPL_PARENTS
 from mahmr_model.types import FloatArray, IntArray
+import numpy as np
 from training.synthetic.open_body import landmarks, regressors, skeleton
 from training.synthetic.open_body.anny_source import (
     ADULT_AGES_YEARS,

@@ -1,12 +1,25 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The pose a network starts from: upright in the picture, facing the camera, arms down."""
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.spatial.transform import Rotation
-
 from mahmr_model.body.joints import SMPL_JOINT_NAMES
 from mahmr_model.types import FloatArray
+import numpy as np
+from scipy.spatial.transform import Rotation
 
 # Degrees about x, y, z. The camera's y points down, hence the root's half turn about x.
 _STANDING_DEG: dict[str, tuple[float, float, float]] = {

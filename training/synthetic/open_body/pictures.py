@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Pictures of the open body, drawn by the project's own renderer."""
 
 from __future__ import annotations
@@ -5,9 +19,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import numpy as np
-import torch
-
 from mahmr_model.body.data import BodyData
 from mahmr_model.body.joints import SMPL_PARENTS
 from mahmr_model.body.layer import BodyLayer
@@ -15,6 +26,8 @@ from mahmr_model.geometry.rotations import rotation_from_6d
 from mahmr_model.render.meshes import render_meshes
 from mahmr_model.render.rasteriser import Orthographic
 from mahmr_model.types import FloatArray, ImageArray
+import numpy as np
+import torch
 from training.synthetic.open_body.anny_source import Array
 from training.synthetic.open_body.checks import as_tensor
 from training.synthetic.open_body.poses import random_poses
@@ -46,7 +59,7 @@ def write_pictures(
     betas = random_shapes(18, generator)
     poses = random_poses(18, generator)
     poses[:, 0] = np.eye(3)
-    rows = [_row(layer, betas[i : i + 6], poses[i : i + 6]) for i in (0, 6, 12)]
+    rows = [_row(layer, betas[slice(i, i + 6)], poses[slice(i, i + 6)]) for i in (0, 6, 12)]
     _save(folder / 'poses.png', rows)
     _save(folder / 'mean_pose.png', [_mean_pose(layer, body)])
 

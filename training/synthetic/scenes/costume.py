@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The mesh that is drawn for a person: the body, and what hangs on it, posed with its bones."""
 
 from __future__ import annotations
@@ -5,12 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mahmr_model.body.layer import BodyLayer
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
-from mahmr_model.body.layer import BodyLayer
 from training.synthetic.scenes.hangings import Hanging, HANGINGS, PARAMETERS
 
 Array = npt.NDArray[np.floating[Any]]
@@ -56,8 +69,8 @@ def make_costume(body: BodyLayer) -> Costume:
         first += len(piece.rest_m)
     all_rest = np.concatenate([rest, *(piece.rest_m for piece in hung)]).astype(np.float32)
     all_faces = np.concatenate(faces)
-    hung_rest = all_rest[len(rest) :]
-    nearest = [_nearest(hung_rest[i : i + 256], rest) for i in range(0, len(hung_rest), 256)]
+    hung_rest = all_rest[slice(len(rest), None)]
+    nearest = [_nearest(hung_rest[slice(i, i + 256)], rest) for i in range(0, len(hung_rest), 256)]
     skin = torch.from_numpy(np.concatenate(nearest)).to(device)
     weights = np.concatenate([piece.weights for piece in hung]).astype(np.float32)
 
@@ -115,7 +128,7 @@ def _changes(hung: list[Hanging]) -> Array:
     changes, first = np.zeros((len(PARAMETERS), count, 3), np.float32), 0
     for piece in hung:
         for name, change in piece.changes.items():
-            changes[PARAMETERS.index(name), first : first + len(piece.rest_m)] = change
+            changes[PARAMETERS.index(name), slice(first, first + len(piece.rest_m))] = change
         first += len(piece.rest_m)
     return changes
 

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Scenes as a data set on disk: pictures, and annotations that the trainer reads."""
 
 from __future__ import annotations
@@ -13,15 +27,14 @@ from pathlib import Path
 import threading
 
 import cv2
-import numpy as np
-import torch
-from tqdm import tqdm
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
 from mahmr_model.types import ImageArray
+import numpy as np
+import torch
+from tqdm import tqdm
 from training.data.annotation import Bools
 from training.data.plain_annotations import Entry, read_plain, write_plain
 from training.synthetic.scenes.draw import (

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From meshes and rays to the linear light of every pixel."""
 
 from __future__ import annotations
@@ -7,7 +21,6 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
-
 from training.synthetic.scenes.batch import Batch
 from training.synthetic.scenes.costume import Costume, Posed
 from training.synthetic.scenes.dress import parts, texture_place

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Square patterns that tile, painted once by numpy: bricks, grass, windows, checks, clouds."""
 
 from __future__ import annotations
@@ -230,12 +244,12 @@ def _rectangles(rng: np.random.Generator, count: int, widest: float) -> tuple[Pl
     for _ in range(count):
         height, width = (rng.uniform(0.02, widest, 2) * SIZE).astype(int) + 2
         top, left = rng.integers(0, SIZE - height), rng.integers(0, SIZE - width)
-        where = np.s_[top : top + height, left : left + width]
+        where = np.s_[slice(top, top + height), slice(left, left + width)]
         mix = rng.random(2)
         second[where], third[where] = mix[0], mix[1] * (1 - mix[0])
         bright[where] = rng.uniform(-0.8, 0.5) + rng.uniform(-0.3, 0.3) * _y[where] * 3
         if rng.random() < 0.3:
-            edge = np.s_[top : top + height, left : left + 3]
+            edge = np.s_[slice(top, top + height), slice(left, left + 3)]
             bright[edge] = -0.7
     return second, third, bright
 
@@ -262,14 +276,14 @@ def shelves(rng: np.random.Generator) -> tuple[Plane, Plane, Plane, Plane]:
         while x < SIZE:
             width = int(rng.integers(4, 40))
             height = int(step * rng.uniform(0.35, 0.9))
-            where = np.s_[bottom - height : bottom, x : x + width]
+            where = np.s_[slice(bottom - height, bottom), slice(x, x + width)]
             if rng.random() < 0.9:
                 mix = rng.random(2)
                 second[where], third[where] = mix[0], mix[1] * (1 - mix[0])
                 bright[where] = rng.uniform(-0.6, 0.6)
             x += width
-        bright[bottom : bottom + 5] = 0.4
-        bright[board * step : board * step + 12] -= 0.4
+        bright[slice(bottom, bottom + 5)] = 0.4
+        bright[slice(board * step, board * step + 12)] -= 0.4
     return second, third, bright, _ZERO
 
 
@@ -327,7 +341,7 @@ def skyline(rng: np.random.Generator) -> tuple[Plane, Plane, Plane, Plane]:
     opened, x = np.ones((SIZE, SIZE)), 0
     while x < SIZE:
         width, top = int(rng.integers(25, 110)), int(SIZE * rng.uniform(0.15, 0.75))
-        where = np.s_[top:, x : x + width]
+        where = np.s_[top:, slice(x, x + width)]
         opened[where] = 0
         bright[where] = rng.uniform(-0.5, 0.4)
         second[where] = rng.random()

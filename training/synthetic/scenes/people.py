@@ -1,12 +1,25 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Who is in a scene: bodies of all ages, and what they do, before anybody is placed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from mahmr_model.body.joints import SMPL_JOINT_NAMES
+import numpy as np
 from training.data.annotation import Floats
 from training.data.placing import MIRRORED_JOINTS
 from training.synthetic.scenes.pose_library import pose_library

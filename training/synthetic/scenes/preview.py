@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A sheet of scenes to look at: `python -m training.synthetic.scenes.preview sheet.png`."""
 
 from __future__ import annotations
@@ -6,13 +20,12 @@ import argparse
 from pathlib import Path
 
 import cv2
-import numpy as np
-
 import mahmr_model.body
 from mahmr_model.body.data import load_body
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.files import written_beside
 from mahmr_model.types import ImageArray
+import numpy as np
 from training.synthetic.scenes.draw import draw_scene, SceneConfig
 from training.synthetic.scenes.renderer import Rendered, SceneRenderer
 
@@ -44,7 +57,7 @@ def sheet(squares: list[ImageArray], columns: int) -> ImageArray:
     """Lay squares out in rows."""
     empty = np.zeros_like(squares[0])
     squares = squares + [empty] * (-len(squares) % columns)
-    rows = [np.hstack(squares[i : i + columns]) for i in range(0, len(squares), columns)]
+    rows = [np.hstack(squares[slice(i, i + columns)]) for i in range(0, len(squares), columns)]
     return np.vstack(rows)
 
 

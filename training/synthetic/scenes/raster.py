@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Many pictures' triangles to z-buffers in a few operations, on a CPU or a GPU."""
 
 from __future__ import annotations
@@ -8,7 +22,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 import torch.nn.functional as functional
-
 from training.synthetic.scenes.tables import rows_at
 
 NEAR_M = 0.05
@@ -193,7 +206,7 @@ def _runs(ends: Tensor, counts: Tensor) -> Iterator[tuple[int, Tensor]]:
     for start, first, last in zip(starts, firsts[:-1], firsts[1:], strict=True):
         length = min(limit, total - start)
         # Each triangle marks its first fragment: the marks so far number the triangles.
-        begins = (ends - counts)[first + 1 : last + 1] - start
+        begins = (ends - counts)[slice(first + 1, last + 1)] - start
         marks = torch.zeros(length + 1, dtype=torch.int32, device=ends.device)
         marks[begins.long()] = 1
         yield start, marks[:length].cumsum(0, dtype=torch.int32).add_(first)

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Scenes to pictures with exact truth, many at once, on a CPU or a GPU."""
 
 from __future__ import annotations
@@ -5,12 +19,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.geometry.rotations import rotation_from_axis_angle
 import numpy as np
 import torch
 from torch import Tensor
-
-from mahmr_model.body.layer import BodyLayer
-from mahmr_model.geometry.rotations import rotation_from_axis_angle
 from training.synthetic.scenes.batch import Batch, pack, Packed
 from training.synthetic.scenes.costume import make_costume, pose, Posed
 from training.synthetic.scenes.dress import thickness

@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A body of few points, posed by numpy alone: for placing people, hundreds of times a second."""
 
 from __future__ import annotations
@@ -5,12 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.joints import SMPL_PARENTS
 from mahmr_model.body.layer import BodyLayer
+import numpy as np
+import torch
 from training.data.annotation import Floats, Ints
 
 JOINTS = len(SMPL_PARENTS)
@@ -69,7 +82,7 @@ class SmallBody:
         blend = (self.weights @ affine).reshape(count, -1, 3, 4)
         skin = np.einsum('pvab,pvb->pva', blend[..., :3], points) + blend[..., 3]
         joints = np.concatenate([joints, skin[:, : self.picked]], axis=1)
-        return PosedPoints(joints, skin[:, self.picked :], rest[:, 0])
+        return PosedPoints(joints, skin[:, slice(self.picked, None)], rest[:, 0])
 
 
 def chain(rotations: Floats, rest: Floats) -> tuple[Floats, Floats]:

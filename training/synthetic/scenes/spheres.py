@@ -1,10 +1,23 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """People as some dozen spheres each: cheap tests of who touches and who hides whom."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from mahmr_model.body.joints import JOINT_NAMES_45
+import numpy as np
 from training.data.annotation import Bools, Floats
 
 # Between which joints a sphere lies, half way, and its radius in metres for a stature of 1.7 m.

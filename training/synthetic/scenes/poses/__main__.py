@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 Makes the library of poses, and sheets of it to look at.
 
@@ -11,10 +25,9 @@ import argparse
 from pathlib import Path
 import sys
 
-import numpy as np
-
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
+import numpy as np
 from training.synthetic.scenes.pose_library import POSE_LIBRARY, read_library
 from training.synthetic.scenes.poses.build import make_poses
 from training.synthetic.scenes.poses.pictures import write_sheet

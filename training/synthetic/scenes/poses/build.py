@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From motions and stances to the library: within limits, no limb through another."""
 
 from __future__ import annotations
@@ -5,10 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from mahmr_model.body.joints import JOINT_NAMES_45
 import numpy as np
 from scipy.spatial.transform import Rotation
-
-from mahmr_model.body.joints import JOINT_NAMES_45
 from training.data.annotation import Bools, Floats
 from training.synthetic.scenes.poses.figure import Figure, joint, SIDES
 from training.synthetic.scenes.poses.limits import within_limits

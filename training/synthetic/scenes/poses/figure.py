@@ -1,14 +1,27 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A figure of the open body's mean bones, put into a pose by where its hands and feet go."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+from mahmr_model.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
-
-from mahmr_model.body.joints import SMPL_JOINT_NAMES, SMPL_PARENTS
 from training.data.annotation import Floats
 from training.synthetic.scenes.small_body import JOINTS, small_body
 

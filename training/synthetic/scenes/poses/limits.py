@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """
 What human joints can do, as bounds of axis-angles, and which poses keep to it.
 
@@ -21,10 +35,9 @@ enough elsewhere; thigh and upper arm are held by where they point.
 
 from __future__ import annotations
 
+from mahmr_model.body.joints import SMPL_JOINT_NAMES
 import numpy as np
 from scipy.spatial.transform import Rotation
-
-from mahmr_model.body.joints import SMPL_JOINT_NAMES
 from training.data.annotation import Bools, Floats
 
 SIDES = ('left', 'right')

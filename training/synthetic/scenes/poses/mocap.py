@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Recorded motions of PyPI's `pybullet`, carried over to the 24 joints of the open body."""
 
 from __future__ import annotations
@@ -6,10 +20,9 @@ from dataclasses import dataclass
 import json
 from pathlib import Path
 
+from mahmr_model.errors import UserError
 import numpy as np
 from scipy.spatial.transform import Rotation
-
-from mahmr_model.errors import UserError
 from training.data.annotation import Floats
 from training.synthetic.scenes.poses.figure import joint, SIDES
 
@@ -98,12 +111,12 @@ def retargeted(frames: Floats) -> Floats:
         at = _LIMBS[side]
         for name in ('hip', 'ankle'):
             pose[:, joint(f'{side}_{name}')] = _ours(
-                frames[:, at[name] : at[name] + 4]
+                frames[:, slice(at[name], at[name] + 4)]
             ).as_rotvec()
         pose[:, joint(f'{side}_knee'), 0] = -frames[:, at['knee']]
         pose[:, joint(f'{side}_elbow'), 1] = -sign * frames[:, at['elbow']]
         hanging = Rotation.from_euler('Z', -sign * 90, degrees=True)
-        arm = _ours(frames[:, at['shoulder'] : at['shoulder'] + 4]) * hanging
+        arm = _ours(frames[:, slice(at['shoulder'], at['shoulder'] + 4)]) * hanging
         way = arm.apply([sign, 0, 0])
         lift = np.deg2rad(np.clip(18 * way[:, 1] + 2, -8, 20))
         push = np.deg2rad(np.clip(14 * way[:, 2], -10, 14))

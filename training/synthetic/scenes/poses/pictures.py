@@ -1,3 +1,17 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Contact sheets of the library's poses, drawn by the project's own renderer."""
 
 from __future__ import annotations
@@ -5,16 +19,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import numpy as np
-from scipy.spatial.transform import Rotation
-import torch
-
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.files import written_beside
 from mahmr_model.render.meshes import render_meshes
 from mahmr_model.render.rasteriser import Orthographic
 from mahmr_model.types import ImageArray
+import numpy as np
+from scipy.spatial.transform import Rotation
+import torch
 from training.data.annotation import Floats, Ints
 from training.synthetic.scenes.pose_library import PoseLibrary
 
