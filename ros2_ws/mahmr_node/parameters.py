@@ -100,10 +100,10 @@ NODE_PARAMETERS = (
     Spec('device', 'auto', 'Where the network runs: auto, cpu, cuda, cuda:1, ...', read_only=True),
     Spec(
         'precision',
-        'float32',
-        'Numbers that the network computes with.',
+        'auto',
+        'Numbers that the network computes with; auto: float16 on CUDA, float32 elsewhere.',
         read_only=True,
-        choices=('float32', 'float16', 'bfloat16'),
+        choices=('auto', 'float32', 'float16', 'bfloat16'),
     ),
     Spec(
         'input_size',

@@ -277,7 +277,7 @@ def test_autostart_and_two_beside_each_other(rig: Rig) -> None:
     [
         ('cameras', '[two words]', 'cameras has "two words"'),
         ('cameras', '[]', 'cameras'),
-        ('precision', 'int3', 'precision is one of float32'),
+        ('precision', 'int3', 'precision is one of auto, float32'),
         ('confidence_threshold', 'high', 'confidence_threshold'),
         ('confidence_threshold', '1.5', 'confidence_threshold'),
     ],
