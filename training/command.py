@@ -22,6 +22,7 @@ from dataclasses import replace
 import errno
 import logging
 import sys
+import warnings
 
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from mahmr_model.body.data import load_body
@@ -247,3 +248,5 @@ def _set_up_log(accelerator: Accelerator) -> None:
     # It warns that the box heads, which have two names, are saved once.
     logging.getLogger('accelerate.utils').setLevel(logging.ERROR)
     logging.captureWarnings(True)
+    # Newer versions of torch want another name for it, which older ones do not know.
+    warnings.filterwarnings('ignore', message='`broadcast_buffers` is deprecated')
