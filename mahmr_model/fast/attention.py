@@ -16,8 +16,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 import logging
 import statistics
 
@@ -39,26 +41,46 @@ _CALLS = 10
 """A kernel is timed by the middle of so many replays of a graph of so many calls."""
 
 
+@dataclass
+class _Kernels:
+    """The kernels that have been chosen, by what they were chosen for."""
+
+    chosen: dict[Hashable, Kernel] = field(default_factory=dict)
+    choosing: bool = False
+
+
+_kernels = _Kernels()
+
+
+@contextmanager
+def choosing() -> Iterator[None]:
+    """Time kernels where none has been chosen yet: some tenths of a second for each size."""
+    _kernels.choosing = True
+    try:
+        yield
+    finally:
+        _kernels.choosing = False
+
+
 def attend(
     q: Tensor, k: Tensor, v: Tensor, starts: Tensor, longest: int, *, equal: bool
 ) -> Tensor:
     """
     Attend within packed sequences on CUDA; `equal` says that all are as long as the longest.
 
-    Which kernel does it is found out at the first call for such sizes, which must not be one
-    that is captured in a graph.
+    It is the quickest kernel that does it where one has been chosen for such sizes.
     """
-    count, heads, width = q.shape
-    batch = count // longest if equal else 0
-    kernel = quickest(q.device, q.dtype, count, heads, width, batch)
+    batch = len(q) // longest if equal else 0
+    key = (q.device, q.dtype, tuple(q.shape), batch)
+    if key not in _kernels.chosen and _kernels.choosing:
+        _kernels.chosen[key] = _quickest(q.device, q.dtype, q.shape, batch)
+    kernel = _kernels.chosen.get(key, _usual)
     return kernel(q, k, v, starts, longest)
 
 
-@cache
-def quickest(
-    device: torch.device, dtype: torch.dtype, count: int, heads: int, width: int, batch: int
-) -> Kernel:
+def _quickest(device: torch.device, dtype: torch.dtype, shape: torch.Size, batch: int) -> Kernel:
     """Time all kernels that give FlashAttention's numbers; batch is 0 where lengths differ."""
+    count, heads, width = shape
     usual: Kernel = _usual
     fits = dtype != torch.float32 and width & (width - 1) == 0
     if not fits:

@@ -158,6 +158,7 @@ class Session:
         nobody = torch.zeros(
             self.layout.size.batch, self.layout.cells, 2, device=self.model.device
         )
+        self.stages.at_once = True
         choice = self._look(nobody, no_mark)
         self._totals.copy_(choice.totals)
         fine_rows, token_rows = self._counted(Begun([], choice, None))
@@ -169,6 +170,7 @@ class Session:
             prediction = self._decode(encoded, no_mark)
         for count in self._counts():
             self._pose(prediction, count)
+        self.stages.at_once = False
 
     def _take(self, pictures: Sequence[InputPicture]) -> None:
         """Bring pictures to where the stages take them from."""

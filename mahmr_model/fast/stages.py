@@ -16,18 +16,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable
 from functools import cache
 import logging
 from typing import TypeVar
 
+from mahmr_model.fast.attention import choosing
 import torch
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar('T')
-_WARM_UP_CALLS = 2
-"""Before its capture a stage runs as often, so that libraries choose kernels and get memory."""
+_CALLS_BEFORE = 2
+"""A stage is captured at its next call after these: pictures of ever new sizes pay nothing."""
 
 
 @cache
@@ -48,6 +50,9 @@ class Stages:
 
     def __init__(self, device: torch.device) -> None:
         self.graphs = device.type == 'cuda'
+        self.at_once = False
+        """Whether stages are captured at their first call, for pictures that are yet to come."""
+        self._calls: Counter[Hashable] = Counter()
         self._captured: dict[Hashable, tuple[torch.cuda.CUDAGraph, object]] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.graphs else None
 
@@ -60,6 +65,9 @@ class Stages:
         if not self.graphs:
             return stage()
         if key not in self._captured:
+            self._calls[key] += 1
+            if self._calls[key] <= _CALLS_BEFORE and not self.at_once:
+                return stage()
             try:
                 self._captured[key] = self._capture(stage)
             except RuntimeError as error:
@@ -74,9 +82,8 @@ class Stages:
     def _capture(self, stage: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
         current, beside = torch.cuda.current_stream(), torch.cuda.Stream()
         beside.wait_stream(current)
-        with torch.cuda.stream(beside):
-            for _ in range(_WARM_UP_CALLS):
-                stage()
+        with torch.cuda.stream(beside), choosing():  # libraries choose kernels and get memory
+            stage()
         current.wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
         # Other threads may use CUDA meanwhile; that is not this stage's business.

@@ -82,7 +82,7 @@ def published_numbers(name: str, precision: torch.dtype) -> str:
         for i, (height, width) in enumerate(meta['image_sizes'])
     ]
     worst, furthest_mm = 0.0, 0.0
-    for _ in range(3):  # capture, then replays
+    for _ in range(5):  # two calls, then a capture, then replays
         for index, found in enumerate(backend(inputs, -1.0)):
             order = np.argsort(-arrays['out/pred_confs'][index, :, 0], kind='stable')
             golden = arrays['out/pred_verts'][index][order]
@@ -136,7 +136,9 @@ def many_sizes_and_counts(precision: torch.dtype, allowed_mm: float) -> str:
             scale_map[..., 0] *= torch.rand(batch, 1, generator=generator)
             scale_map = scale_map.to(CUDA)
             theirs = plain(pictures, -1.0, scale_map.flatten(0, 1))
-            worst = max(worst, same_people(fast(pictures, -1.0, scale_map), theirs, allowed_mm))
+            for _ in range(4):
+                ours = fast(pictures, -1.0, scale_map)
+                worst = max(worst, same_people(ours, theirs, allowed_mm))
     return f'{worst:.4f} mm at most, {fast.graphs} graphs'
 
 

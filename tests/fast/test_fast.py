@@ -266,9 +266,31 @@ def test_where_no_graph_can_be_captured_it_goes_on_without(
     stages = Stages(CPU)
     stages.graphs = True
     with caplog.at_level(logging.WARNING):
-        assert [stages('key', lambda: 5), stages('key', lambda: 6)] == [5, 6]
+        results = [stages('key', lambda n=n: n) for n in range(5)]  # the third is captured
+    assert results == list(range(5))
     assert len(caplog.messages) == 1
     assert 'not permitted when stream is capturing)' in caplog.messages[0]
+
+
+def test_a_stage_is_captured_once_it_comes_again_and_then_replayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replays: list[str] = []
+
+    class Graph:
+        def replay(self) -> None:
+            replays.append('replay')
+
+    monkeypatch.setattr(Stages, '_capture', lambda self, stage: (Graph(), stage()))
+    stages = Stages(CPU)
+    stages.graphs = True
+    assert [stages('key', lambda n=n: n) for n in range(5)] == [0, 1, 2, 2, 2]
+    assert stages('another', lambda: 7) == 7
+    assert len(replays) == 3
+    assert len(stages) == 1
+    stages.at_once = True
+    assert stages('a third', lambda: 8) == 8
+    assert len(stages) == 2
 
 
 def test_pictures_of_many_sizes_do_not_pile_up(default: tuple[MAHMR, BodyLayer]) -> None:
