@@ -14,6 +14,8 @@
 
 """The fast path against the network as it is written, and against the published numbers."""
 
+from collections.abc import Callable
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -291,6 +293,59 @@ def test_a_stage_is_captured_once_it_comes_again_and_then_replayed(
     stages.at_once = True
     assert stages('a third', lambda: 8) == 8
     assert len(stages) == 2
+
+
+class Replay:
+    """Does on a CPU what a graph does: the captured call again, into the captured results."""
+
+    def __init__(self, stage: Callable[[], object]) -> None:
+        self.stage = stage
+        self.result = stage()
+
+    def replay(self) -> None:
+        self.write(self.result, self.stage())
+
+    def write(self, into: object, new: object) -> None:
+        if isinstance(into, torch.Tensor):
+            into.copy_(new)
+        elif dataclasses.is_dataclass(into):
+            for name, value in vars(into).items():
+                self.write(value, getattr(new, name))
+
+
+def test_what_is_captured_holds_for_other_pictures(
+    default: tuple[MAHMR, BodyLayer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Captured stages find everything where it lay: other pictures, counts, lenses, batches."""
+
+    def capture(self: Stages, stage: Callable[[], object]) -> tuple[Replay, object]:
+        replay = Replay(stage)
+        return replay, replay.result
+
+    monkeypatch.setattr(Stages, '_capture', capture)
+    network, body = default
+    plain = EagerBackend(network, body, torch.float32)
+    backend = FastBackend(network, body, torch.float32, ahead=True)
+    size = network.config.input_size
+    generator = torch.Generator().manual_seed(0)
+    for batch in (1, 1, 1, 2, 1, 2, 2, 1, 2, 2, 1):
+        session = backend.session(batch, (200, size))
+        session.stages.graphs = True
+        lens = Camera.from_horizontal_fov(
+            float(torch.rand(1, generator=generator)) + 0.5, size, 200
+        )
+        noise = torch.randint(0, 255, (batch, 200, size, 3), generator=generator)
+        inputs = [
+            InputPicture(image.numpy().astype(np.uint8), (200, size), camera)
+            for image, camera in zip(noise, (lens, None), strict=False)
+        ]
+        scale_map = torch.rand(batch, session.layout.cells, 2, generator=generator)
+        scale_map[..., 0] *= float(torch.rand(1, generator=generator))
+        theirs = plain(inputs, 0.3, scale_map.flatten(0, 1))
+        for ours, right in zip(backend(inputs, 0.3, scale_map), theirs, strict=True):
+            for name, value in vars(right).items():
+                np.testing.assert_allclose(getattr(ours, name), value, rtol=2e-4, atol=2e-4)
+    assert backend.graphs > 10
 
 
 def test_pictures_of_many_sizes_do_not_pile_up(default: tuple[MAHMR, BodyLayer]) -> None:
