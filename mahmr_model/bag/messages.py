@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from mahmr_model.bag.types import typestore
-from mahmr_model.render import colour_of
+from mahmr_model.colours import colour_of
 from mahmr_model.sensors.calibration import Lens
 from mahmr_model.types import People
 import numpy as np

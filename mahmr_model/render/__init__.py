@@ -14,7 +14,7 @@
 
 """Pictures of people: their meshes in the picture, from the side and from above."""
 
-from mahmr_model.render.colours import colour_of
+from mahmr_model.colours import colour_of
 from mahmr_model.render.meshes import render_meshes, Rendering
 from mahmr_model.render.overlay import draw_overlay
 from mahmr_model.render.panel import draw_panel

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import math
 
 import cv2
-from mahmr_model.render.colours import colour_of
+from mahmr_model.colours import colour_of
 from mahmr_model.render.meshes import render_meshes, Rendering
 from mahmr_model.render.rasteriser import Orthographic
 from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray, People

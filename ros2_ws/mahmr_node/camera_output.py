@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
-from mahmr_model.render import draw_overlay
 from mahmr_msgs.msg import HumanArray
 from mahmr_node import messages
 from mahmr_node.bodies import Bodies
@@ -115,6 +114,9 @@ class CameraOutput:
         return self._publishers[OVERLAY].publish, self._draw(result)
 
     def _draw(self, result: Result) -> Image:
+        # Only who looks at overlays waits for the renderer to be imported.
+        from mahmr_model.render import draw_overlay
+
         device = self._shared.device
         # Smooth outlines are four times the work, which a CPU needs for the network.
         smooth = not device.startswith('cpu')

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from mahmr_node.frame_slot import FrameSlot
+from mahmr_node.gpu import gpu_memory
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.node import Node
 
@@ -30,7 +30,6 @@ PERIOD_S = 1.0
 
 # For timers: the time of a bag (use_sim_time) stands still before it begins and where it pauses.
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
-MIB = 2**20
 
 # An error shows for at least this long, and is logged at most this often.
 ERROR_SHOWN_S = 5.0
@@ -158,18 +157,3 @@ def _status(name: str, level: bytes, message: str, values: dict[str, str]) -> Di
     return DiagnosticStatus(
         level=level, name=name, message=message, hardware_id='mahmr', values=pairs
     )
-
-
-def gpu_memory() -> dict[str, str]:
-    """Return what this process holds of each GPU it uses, as values of the diagnostics."""
-    torch = sys.modules.get('torch')
-    if torch is None or not torch.cuda.is_initialized():
-        return {}
-    values = {}
-    for index in range(torch.cuda.device_count()):
-        # What torch keeps for later counts: nobody else can have it.
-        if reserved := torch.cuda.memory_reserved(index):
-            free, total = torch.cuda.mem_get_info(index)
-            values[f'GPU {index} memory of this node (MiB)'] = f'{reserved / MIB:.0f}'
-            values[f'GPU {index} memory free (MiB)'] = f'{free / MIB:.0f} of {total / MIB:.0f}'
-    return values

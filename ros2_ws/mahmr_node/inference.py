@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 import gc
 from pathlib import Path
-import sys
 import threading
 from typing import Any, Protocol, TYPE_CHECKING
 
 from mahmr_model.errors import UserError
 from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray, People
+from mahmr_node.gpu import give_memory_back
 import numpy as np
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ class Inference:
                 return [_without_nan(people) for people in results]
         if lacks_memory:
             # Only here, where the fault and with it the tensors of the batch are gone.
-            _give_memory_back()
+            gc.collect()
+            give_memory_back()
         parts = zip(images_rgb, cameras, strict=True)
         return [self.run([i], [c], confidence_threshold)[0] for i, c in parts]
 
@@ -144,15 +145,8 @@ class Inference:
     def _free(self) -> None:
         with self._busy:
             self._predictor = None
-            _give_memory_back()
-
-
-def _give_memory_back() -> None:
-    """Let the GPU have what torch keeps of it for later."""
-    gc.collect()
-    torch = sys.modules.get('torch')
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+            gc.collect()
+            give_memory_back()
 
 
 def _is_lack_of_memory(error: Exception) -> bool:

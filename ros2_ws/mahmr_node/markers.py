@@ -24,7 +24,7 @@ from __future__ import annotations
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from mahmr_model.body.joints import SMPL_BONES
-from mahmr_model.render import colour_of
+from mahmr_model.colours import colour_of
 from mahmr_node.messages import Result
 from mahmr_node.parameters import Settings
 import numpy as np

@@ -20,23 +20,22 @@ from collections.abc import Callable
 import threading
 import time
 import traceback
-from typing import Any, TYPE_CHECKING
+from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
 from mahmr_model.errors import UserError
 from mahmr_model.tracking import Smoother, Tracker
+from mahmr_node.bodies import Bodies
 from mahmr_node.camera_input import CameraInput
+from mahmr_node.camera_output import CameraOutput, Shared
 from mahmr_node.diagnostics import CameraStatistics, Diagnostics, STEADY
 from mahmr_node.frame_slot import FrameSlot
 from mahmr_node.inference import Inference, load_predictor, LoadPredictor
+from mahmr_node.mesh import MeshReducer
 from mahmr_node.parameters import Parameters
+from mahmr_node.transforms import Transforms
 from mahmr_node.worker import CameraLine, Worker
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-
-if TYPE_CHECKING:
-    from mahmr_node.bodies import Bodies
-    from mahmr_node.camera_output import CameraOutput
-    from mahmr_node.transforms import Transforms
 
 # How often publishers of pictures that have come or gone are looked for.
 REFRESH_S = 0.25
@@ -159,12 +158,6 @@ class MahmrNode(LifecycleNode):
         return done
 
     def _configure(self) -> None:
-        # The renderer brings torch with it, which an unconfigured node does without.
-        from mahmr_node.bodies import Bodies
-        from mahmr_node.camera_output import CameraOutput, Shared
-        from mahmr_node.mesh import MeshReducer
-        from mahmr_node.transforms import Transforms
-
         settings = self.mahmr_parameters.settings
         if settings.publish_tf:
             self._transforms = Transforms(self, bodies=settings.publish_bodies)

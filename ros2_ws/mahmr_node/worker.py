@@ -21,21 +21,19 @@ from dataclasses import dataclass, replace
 import threading
 import time
 import traceback
-from typing import Any, TYPE_CHECKING
+from typing import Any
 
 from mahmr_model.errors import UserError
 from mahmr_model.tracking import Smoother, SmootherConfig, Tracker
 from mahmr_model.types import People
 from mahmr_node.camera_input import CameraInput
+from mahmr_node.camera_output import CameraOutput
 from mahmr_node.diagnostics import CameraStatistics, Timing
 from mahmr_node.frame_slot import Frame, FrameSlot
 from mahmr_node.inference import Inference
 from mahmr_node.messages import Picture, Result
 from mahmr_node.overlays import Overlays
 from mahmr_node.parameters import Settings
-
-if TYPE_CHECKING:
-    from mahmr_node.camera_output import CameraOutput
 
 
 @dataclass(frozen=True)

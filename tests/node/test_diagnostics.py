@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 import types
 
-from mahmr_node.diagnostics import gpu_memory
+from mahmr_node.gpu import gpu_memory
 import pytest
 from ros_tools import Rig, values
 
@@ -49,6 +49,8 @@ def test_gpu_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a GPU nothing is said; with two, of the one that is used."""
     monkeypatch.delitem(sys.modules, 'torch', raising=False)
     assert gpu_memory() == {}
+    monkeypatch.setitem(sys.modules, 'torch', types.ModuleType('torch'))
+    assert gpu_memory() == {}, 'while another thread imports torch'
     cuda = types.SimpleNamespace(
         is_initialized=lambda: True,
         device_count=lambda: 2,
