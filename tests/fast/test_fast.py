@@ -280,6 +280,8 @@ def test_a_stage_is_captured_once_it_comes_again_and_then_replayed(
     replays: list[str] = []
 
     class Graph:
+        """Notes that it is played again."""
+
         def replay(self) -> None:
             replays.append('replay')
 
