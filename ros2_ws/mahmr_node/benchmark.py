@@ -190,7 +190,7 @@ class Bench:
         warm_up = 3
         for index in range(warm_up + frames):
             clock = Clock() if index == warm_up else clock
-            self._frame(sent, index / 30, clock)
+            self._frame(sent, (1 + index) / 30, clock)
         return clock.summary_ms()
 
     def _frame(self, sent: bytes, stamp_s: float, clock: Clock) -> None:
