@@ -79,12 +79,17 @@ def load_predictor(settings: Settings) -> PredictorLike:
     options: dict[str, Any] = {'device': settings.device, 'precision': settings.precision}
     if settings.input_size:
         options['input_size'] = settings.input_size
-    return Predictor.load(
+    predictor = Predictor.load(
         Path(settings.weights) if settings.weights else None,
         Path(settings.body) if settings.body else None,
         confidence_threshold=settings.confidence_threshold,
         **options,
     )
+    if settings.warm_up_width:
+        # Cameras that wait together are one batch.
+        for batch in range(1, len(settings.cameras) + 1):
+            predictor.warm_up(settings.warm_up_height, settings.warm_up_width, batch)
+    return predictor
 
 
 class Inference:

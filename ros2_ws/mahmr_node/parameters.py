@@ -114,6 +114,23 @@ NODE_PARAMETERS = (
         high=4096,
     ),
     Spec(
+        'warm_up_width',
+        0,
+        'Width of the pictures that the network is prepared for when it is configured, which may '
+        'take a minute on CUDA; 0: the first pictures take longer instead.',
+        read_only=True,
+        low=0,
+        high=16384,
+    ),
+    Spec(
+        'warm_up_height',
+        0,
+        'Height of the pictures that the network is prepared for.',
+        read_only=True,
+        low=0,
+        high=16384,
+    ),
+    Spec(
         'image_reliability',
         'auto',
         'How pictures are subscribed; auto: as their publishers offer them.',
@@ -231,6 +248,8 @@ class Settings:
     device: str
     precision: str
     input_size: int
+    warm_up_width: int
+    warm_up_height: int
     image_reliability: str
     output_reliability: str
     publish_tf: bool
@@ -259,6 +278,8 @@ class Settings:
         """Say which of them do not go together; None where all do."""
         if self.smoothing and not self.tracking:
             return 'smoothing needs tracking, which is off; turn both on, or smoothing off first'
+        if bool(self.warm_up_width) != bool(self.warm_up_height):
+            return 'warm_up_width and warm_up_height are one picture; give both or neither'
         return None
 
 

@@ -14,7 +14,9 @@
 
 from __future__ import annotations
 
-from mahmr_node.parameters import camera_parameters, NODE_PARAMETERS
+from mahmr_model.predictor import Predictor
+from mahmr_node.inference import load_predictor
+from mahmr_node.parameters import camera_parameters, NODE_PARAMETERS, Settings
 import pytest
 from ros_tools import Rig
 from visualization_msgs.msg import Marker, MarkerArray
@@ -135,3 +137,22 @@ def test_smoothing(rig: Rig) -> None:
     assert strong < jump_m() < 0.2
     assert rig.set(smoothing=False).successful
     assert jump_m() == pytest.approx(0.2, abs=1e-5)
+
+
+def test_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network is prepared for one picture of that size, and for one of each camera at once."""
+    prepared = []
+    warm_up = Predictor.warm_up
+
+    def recorded(self: Predictor, height: int, width: int, batch: int) -> None:
+        prepared.append((height, width, batch))
+        warm_up(self, height, width, batch)
+
+    monkeypatch.setattr(Predictor, 'warm_up', recorded)
+    values = {spec.name: spec.default for spec in NODE_PARAMETERS}
+    load_predictor(Settings(**values))
+    assert prepared == []
+    values.update(warm_up_width=64, warm_up_height=48, cameras=('left', 'right'))
+    load_predictor(Settings(**values))
+    assert prepared == [(48, 64, 1), (48, 64, 2)]
+    assert Settings(**{**values, 'warm_up_width': 0}).fault() is not None
