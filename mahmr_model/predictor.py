@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 import logging
 from pathlib import Path
+import threading
 import time
 from typing import Literal
 
@@ -31,6 +32,7 @@ from mahmr_model.errors import UserError
 from mahmr_model.fast.backend import FastBackend
 from mahmr_model.found import Backend, Found, InputPicture, NotFiniteError
 from mahmr_model.preprocess import as_rgb, resized_size
+from mahmr_model.transfer import working_on
 from mahmr_model.types import Camera, CameraSource, FloatArray, ImageArray, IntArray, People
 from mahmr_model.weights import load_model, LoadedModel
 import numpy as np
@@ -49,7 +51,11 @@ WARM_UP_TOKENS = 3072
 
 
 class Predictor:
-    """Finds every person in a picture; made by `Predictor.load`."""
+    """
+    Finds every person in a picture; made by `Predictor.load`.
+
+    Several threads may call it: one waits for the other.
+    """
 
     def __init__(
         self,
@@ -72,8 +78,9 @@ class Predictor:
         self.body = BodyLayer(model.body, kid=self.network.config.shapes == 11).to(self.device)
         self._asked_backend = backend
         self._backend: EagerBackend | FastBackend | None = None
-        self._call: Backend = lambda *arguments: self.running_backend(*arguments)
+        self._other_way: Backend | None = None
         self._proven = False
+        self._lock = threading.RLock()
         if backend == 'fast' and not self.network.config.adaptive:
             raise UserError(
                 'The fast way is for networks of adaptive tokens, but this one has plain ones; '
@@ -144,14 +151,20 @@ class Predictor:
         Find the people of one picture after the other, each with its lens or None.
 
         On CUDA the next picture is taken and begun before the last one's people are there: more
-        pictures a second, each as many seconds after it was taken as by a call.
+        pictures a second, each as many seconds after it was taken as by a call. Meanwhile calls
+        of other threads wait. What is wrong with a picture is raised after the people of those
+        before it.
         """
         waiting: deque[InputPicture] = deque()
+        failed: list[Exception] = []
 
         def prepared() -> Iterator[InputPicture]:
-            for image, camera in pictures:
-                waiting.append(self._prepare(image, camera))
-                yield waiting[-1]
+            try:
+                for image, camera in pictures:
+                    waiting.append(self._prepare(image, camera))
+                    yield waiting[-1]
+            except Exception as error:
+                failed.append(error)
 
         source = prepared()
         start = time.perf_counter()
@@ -160,18 +173,19 @@ class Predictor:
             waiting.clear()
             break
         backend = self.running_backend
-        if isinstance(backend, FastBackend) and backend.ahead:
+        if isinstance(backend, FastBackend) and backend.ahead and self._other_way is None:
+            ahead = backend.stream(source, self.confidence_threshold)
             start = time.perf_counter()
             with suppress(NotFiniteError):  # then the plain calls below find another way
-                for found in backend.stream(source, self.confidence_threshold):
-                    if found.not_finite():
-                        break
+                while (found := self._next(ahead)) is not None and not found.not_finite():
                     yield self._people(waiting.popleft(), found, time.perf_counter() - start)
                     start = time.perf_counter()
         while waiting or next(source, None) is not None:
             start = time.perf_counter()
             picture = waiting.popleft()
             yield self._people(picture, self._find([picture])[0], time.perf_counter() - start)
+        if failed:
+            raise failed[0]
 
     def warm_up(
         self,
@@ -191,7 +205,8 @@ class Predictor:
         black = np.zeros((height, width, 3), np.uint8)
         self.predict_batch([black] * batch, [None] * batch)
         if isinstance(self._backend, FastBackend) and self.device.type == 'cuda':
-            self._backend.warm_up(batch, height, width, say, most_tokens * batch)
+            with self._alone():
+                self._backend.warm_up(batch, height, width, say, most_tokens * batch)
 
     def _prepare(self, image_rgb: ImageArray, camera: Camera | None) -> InputPicture:
         image = as_rgb(image_rgb)
@@ -207,6 +222,10 @@ class Predictor:
 
     def _find(self, pictures: Sequence[InputPicture]) -> list[Found]:
         """Run the network, on the way that was asked for or, by itself, on one that works."""
+        with self._alone():
+            return self._find_alone(pictures)
+
+    def _find_alone(self, pictures: Sequence[InputPicture]) -> list[Found]:
         try:
             return self._run(pictures)
         except NotFiniteError as error:
@@ -226,14 +245,24 @@ class Predictor:
                 raise
             logger.warning(
                 'The fast way does not work here (%s): going on with the plain one.',
-                str(error).strip().splitlines()[0],
+                str(error).strip().partition('\n')[0],
             )
             self._asked_backend = 'eager'
         self._backend = None
-        return self._find(pictures)
+        return self._find_alone(pictures)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads out: the fast way works in memory that all its calls share."""
+        with self._lock, working_on(self.device):
+            yield
+
+    def _next(self, ahead: Iterator[Found]) -> Found | None:
+        with self._alone():
+            return next(ahead, None)
 
     def _run(self, pictures: Sequence[InputPicture]) -> list[Found]:
-        found = self._call(pictures, self.confidence_threshold)
+        found = (self._other_way or self.running_backend)(pictures, self.confidence_threshold)
         bad = sorted({name for one in found for name in one.not_finite()})
         if bad:
             raise NotFiniteError(', '.join(bad))
@@ -242,7 +271,7 @@ class Predictor:
 
     def use(self, backend: Backend) -> None:
         """Run the network in another way from now on; whoever gives one answers for it."""
-        self._call = backend
+        self._other_way = backend
 
     @property
     def used_precision(self) -> str:
@@ -254,12 +283,13 @@ class Predictor:
     @property
     def running_backend(self) -> EagerBackend | FastBackend:
         """Return what runs the network; made of the weights as they are at its first use."""
-        if self._backend is None:
-            fast = self._asked_backend != 'eager' and self.network.config.adaptive
-            kind = FastBackend if fast else EagerBackend
-            dtype = getattr(torch, self.used_precision)
-            self._backend = kind(self.network, self.body, dtype)
-        return self._backend
+        with self._alone():
+            if self._backend is None:
+                fast = self._asked_backend != 'eager' and self.network.config.adaptive
+                kind = FastBackend if fast else EagerBackend
+                dtype = getattr(torch, self.used_precision)
+                self._backend = kind(self.network, self.body, dtype)
+            return self._backend
 
     def _people(self, picture: InputPicture, found: Found, inference_s: float) -> People:
         """Bring what the network says of one picture to that picture's own pixels."""

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy.typing as npt
@@ -29,3 +30,8 @@ def on_device(numbers: npt.NDArray[Any], device: torch.device) -> Tensor:
     if device.type != 'cuda':
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
+
+
+def working_on(device: torch.device) -> AbstractContextManager[object]:
+    """Make a GPU the one whose streams, graphs and kernels are meant where none is named."""
+    return torch.cuda.device(device) if device.type == 'cuda' else nullcontext()

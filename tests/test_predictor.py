@@ -14,13 +14,22 @@
 
 """The predictor: one call from a picture to people, on the built-in default."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+import threading
+
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.config import ModelConfig
+from mahmr_model.eager import EagerBackend
 from mahmr_model.errors import UserError
 from mahmr_model.fast.backend import FastBackend
 from mahmr_model.fast.body import FastBody
+from mahmr_model.fast.encoder import Choice
+from mahmr_model.fast.layout import Layout
+from mahmr_model.found import Found, InputPicture
 from mahmr_model.network import MAHMR
 from mahmr_model.predictor import BackendName, choose_device, Predictor
+from mahmr_model.transfer import working_on
 from mahmr_model.types import Camera, People
 from mahmr_model.weights import load_model, LoadedModel
 import numpy as np
@@ -316,3 +325,117 @@ def test_the_default_is_the_same_every_time(predictor: Predictor, picture: np.nd
     state = torch.random.get_rng_state()
     assert_same(Predictor.load(device='cpu')(picture), predictor(picture), tolerance=1e-6)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def streaming_ahead(monkeypatch: pytest.MonkeyPatch) -> Predictor:
+    """Run ahead as on CUDA; pictures of the network's size are not resized, so numbers agree."""
+    streaming = Predictor.load(device='cpu')
+    backend = streaming.running_backend
+    assert isinstance(backend, FastBackend)
+    monkeypatch.setattr(backend, 'ahead', True)
+    return streaming
+
+
+def some_pictures(predictor: Predictor, count: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(1)
+    shape = (200, predictor.network.config.input_size, 3)
+    return [generator.integers(0, 255, shape, dtype=np.uint8) for _ in range(count)]
+
+
+def test_calls_between_and_within_a_stream_change_nothing(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next picture lies in the network's memory already when somebody else calls."""
+    streaming = streaming_ahead(monkeypatch)
+    *images, other = some_pictures(predictor, 6)
+    lens = Camera.from_horizontal_fov(1.2, other.shape[1], other.shape[0])
+    right = predictor(other, lens)
+
+    def taken() -> Iterator[tuple[np.ndarray, None]]:
+        for image in images:
+            assert_same(streaming(other, lens), right)
+            yield image, None
+
+    streamed: list[People] = []
+    for people in streaming.stream(taken()):
+        streamed.append(people)
+        assert_same(streaming(other, lens), right)
+    assert len(streamed) == len(images)
+    for people, image in zip(streamed, images, strict=True):
+        assert_same(people, predictor(image))
+
+
+@pytest.mark.parametrize('ahead', [False, True])
+def test_a_bad_picture_in_a_stream_costs_no_people(
+    ahead: bool, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming = streaming_ahead(monkeypatch) if ahead else predictor
+    images = some_pictures(predictor, 3)
+    given = [(image, None) for image in (*images, images[0].astype(np.float32))]
+    streamed: list[People] = []
+    with pytest.raises(UserError, match='expected 8-bit pixels'):
+        streamed.extend(streaming.stream(given))
+    assert len(streamed) == len(images)
+    for people, image in zip(streamed, images, strict=True):
+        assert_same(people, predictor(image))
+
+
+def test_a_stream_goes_the_way_that_was_given(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming = streaming_ahead(monkeypatch)
+    asked: list[int] = []
+    plain = EagerBackend(predictor.network, predictor.body, torch.float32)
+
+    def counting(pictures: Sequence[InputPicture], threshold: float) -> list[Found]:
+        asked.append(len(pictures))
+        return plain(pictures, threshold)
+
+    streaming.use(counting)
+    images = some_pictures(predictor, 3)
+    assert len(list(streaming.stream((image, None) for image in images))) == 3
+    assert asked == [1, 1, 1]
+
+
+def test_two_threads_call_one_predictor(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one picture is in the network, another thread's of the same size has to wait."""
+    first, second = some_pictures(predictor, 2)
+    right = predictor(second)
+    shared = Predictor.load(device='cpu')
+    backend = shared.running_backend
+    assert isinstance(backend, FastBackend)
+    choose = backend.model.encoder.choose
+    others: list[threading.Thread] = []
+    results: list[People] = []
+
+    def chosen(scale_map: torch.Tensor, layout: Layout) -> Choice:
+        if not others:  # in the middle of the first picture
+            others.append(threading.Thread(target=lambda: results.append(shared(second))))
+            others[0].start()
+            others[0].join(1)  # it cannot end before this picture does
+            assert not results
+        return choose(scale_map, layout)
+
+    monkeypatch.setattr(backend.model.encoder, 'choose', chosen)
+    assert_same(shared(first), predictor(first))
+    others[0].join()
+    assert_same(results[0], right)
+
+
+def test_the_device_that_was_chosen_is_the_one_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA's streams and graphs are of the current device where none is named."""
+    entered: list[torch.device] = []
+
+    @contextmanager
+    def device(which: torch.device) -> Iterator[None]:
+        entered.append(which)
+        yield
+
+    monkeypatch.setattr(torch.cuda, 'device', device)
+    second = torch.device('cuda', 1)
+    with working_on(second):
+        assert entered == [second]
+    with working_on(torch.device('cpu')):
+        assert entered == [second]

@@ -30,6 +30,7 @@ from mahmr_model.errors import UserError
 from mahmr_model.fast.layout import bucket
 from mahmr_model.files import written_beside
 from mahmr_model.predictor import choose_device
+from mahmr_model.transfer import working_on
 import torch
 
 CASES = {'official': ('1001:2', '2153:6'), 'open': ('400:6',)}
@@ -75,6 +76,11 @@ def run_benchmark(options: argparse.Namespace) -> int:
         torch.set_num_threads(options.threads)
     logging.getLogger('mahmr_model.fast').setLevel(logging.INFO)  # which kernels it chooses
     device = choose_device(options.device)
+    with working_on(device):
+        return _measure(options, device)
+
+
+def _measure(options: argparse.Namespace, device: torch.device) -> int:
     cases = [
         _case(text, batch)
         for batch in options.batch

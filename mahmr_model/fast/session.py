@@ -42,6 +42,8 @@ _COPIES = 4
 """Parts in which a picture is brought to the device."""
 _PEOPLE = (8, 16, 32)
 """Bodies posed for each picture on CUDA: the first of these, or all queries, that suffices."""
+_Fetched = tuple[dict[str, np.ndarray], FloatArray]
+"""Fields of `PosedQueries` by name, and each picture's focal lengths."""
 
 
 class Mark(Protocol):
@@ -69,11 +71,13 @@ class Posed:
 class Begun:
     """Pictures that are on their way: copied, looked at, their counts on the way back."""
 
-    known: list[tuple[float, ...]]
-    """Each picture's lens, as of `InputPicture.known_lens`."""
+    pictures: Sequence[InputPicture]
+    scale_map: Tensor | None
     choice: Choice
     counted: torch.cuda.Event | None
     """When the counts have arrived; None where the host never runs ahead."""
+    turn: int
+    """What has become of them holds as long as the session's turn is this one."""
 
 
 class Session:
@@ -109,6 +113,8 @@ class Session:
         self.fov_rad = torch.zeros(batch, device=device)
         self._forced: tuple[Tensor, Choice] | None = None  # the last scale map from outside
         self._people = _PEOPLE[0]
+        self._turn = 0  # counts what was begun: each is written over the one before
+        self._finishing = 0  # counts what was finished
         self._known_on_host = ''  # as text: not-a-number is not equal to itself
         self._totals = self._on_host((2,), torch.int64)
         self._results = self._on_host((0,), torch.float32)
@@ -126,7 +132,7 @@ class Session:
         mark('copy')
         choice = self._look(scale_map, mark)
         self._totals.copy_(choice.totals, non_blocking=True)
-        return Begun([picture.known_lens() for picture in pictures], choice, self._event())
+        return Begun(pictures, scale_map, choice, self._event(), self._turn)
 
     def finish(
         self,
@@ -139,38 +145,48 @@ class Session:
         Find everybody above the threshold.
 
         `meanwhile` is called when nothing is left to do but to wait for the device; the next
-        pictures may begin in it.
+        pictures may begin in it. Whatever else went through the session since `begin`, or is
+        finished in `meanwhile`, has overwritten these pictures: they are looked at again.
         """
-        fine_rows, token_rows = self._counted(begun)
+        if begun.turn != self._turn:
+            begun = self.begin(begun.pictures, begun.scale_map)
+        self._finishing += 1
+        finishing = self._finishing
+        _wait(begun.counted)
+        fine_rows, token_rows = self._counted()
         mark('counts')
         encoded = self._encode(begun.choice, fine_rows, token_rows, mark)
         prediction = self._decode(encoded, mark)
-        if self._known_on_host != repr(begun.known):
-            self._known_on_host = repr(begun.known)
-            self.known.copy_(torch.tensor(begun.known))
-        if self.ahead:
-            return self._pose_top(prediction, threshold, mark, meanwhile)
+        known = [picture.known_lens() for picture in begun.pictures]
+        if self._known_on_host != repr(known):
+            self.known.copy_(torch.tensor(known))
+            self._known_on_host = repr(known)
+        if not self.ahead:
+            return self._pose_chosen(prediction, threshold, mark)
+        arrived = self._fetch(self._pose(prediction, self._counts()[0]), mark)
         meanwhile()
-        return self._pose_chosen(prediction, threshold, mark)
+        if self._finishing != finishing:
+            return self.finish(begun, threshold, mark)
+        return self._pose_top(prediction, threshold, mark, arrived)
 
     def warm_up(self, say: Callable[[str], None], most_tokens: int) -> None:
         """Capture all stages for up to so many tokens (and rows of the fine pass) a batch."""
         nobody = torch.zeros(
             self.layout.size.batch, self.layout.cells, 2, device=self.model.device
         )
-        self.stages.at_once = True
-        choice = self._look(nobody, no_mark)
-        self._totals.copy_(choice.totals)
-        fine_rows, token_rows = self._counted(Begun([], choice, None))
-        least = min(fine_rows, token_rows)
-        sizes = sorted({bucket(rows) for rows in range(least, most_tokens + 1)})
-        for number, rows in enumerate(sizes):
-            say(f'capturing {rows} tokens ({number + 1} of {len(sizes)})')
-            encoded = self._encode(choice, max(rows, fine_rows), max(rows, token_rows), no_mark)
-            prediction = self._decode(encoded, no_mark)
-        for count in self._counts():
-            self._pose(prediction, count)
-        self.stages.at_once = False
+        with self.stages.captured_at_once():
+            choice = self._look(nobody, no_mark)
+            self._totals.copy_(choice.totals)
+            fine_rows, token_rows = self._counted()
+            least = min(fine_rows, token_rows)
+            sizes = sorted({bucket(rows) for rows in range(least, max(least, most_tokens) + 1)})
+            for number, rows in enumerate(sizes):
+                say(f'capturing {rows} tokens ({number + 1} of {len(sizes)})')
+                rows_of_both = max(rows, fine_rows), max(rows, token_rows)
+                encoded = self._encode(choice, *rows_of_both, no_mark)
+                prediction = self._decode(encoded, no_mark)
+            for count in self._counts():
+                self._pose(prediction, count)
 
     def _take(self, pictures: Sequence[InputPicture]) -> None:
         """Bring pictures to where the stages take them from."""
@@ -188,6 +204,7 @@ class Session:
     def _look(self, scale_map: Tensor | None, mark: Mark) -> Choice:
         """Cut pictures into cells, run the coarse pass, choose tokens."""
         encoder, layout = self.model.encoder, self.layout
+        self._turn += 1
         self.stages('patches', lambda: encoder.patches(self.pictures, layout, self.patches))
         mark('preprocess')
 
@@ -204,9 +221,8 @@ class Session:
         mark('coarse pass')
         return choice
 
-    def _counted(self, begun: Begun) -> tuple[int, int]:
-        """Read how many rows the next stages have: the one time that the host has to wait."""
-        _wait(begun.counted)
+    def _counted(self) -> tuple[int, int]:
+        """Read how many rows the next stages have."""
         fine, tokens = self._totals.tolist()
         return (bucket(fine), bucket(tokens)) if self.ahead else (fine, tokens)
 
@@ -266,17 +282,15 @@ class Session:
         prediction: LayerPrediction,
         threshold: float,
         mark: Mark,
-        meanwhile: Callable[[], None],
+        first: Callable[[], _Fetched],
     ) -> list[Found]:
         """
-        Pose the most confident of each picture before the host knows how many it wants.
+        Take the most confident of each picture, who were posed before the host knew how many.
 
         It asks for more bodies where those were not enough, and for as many the next time.
         """
         for attempt, count in enumerate(self._counts()):
-            arrived = self._fetch(self._pose(prediction, count), mark)
-            if attempt == 0:
-                meanwhile()
+            arrived = self._fetch(self._pose(prediction, count), mark) if attempt else first
             arrays, focal = arrived()
             confidence = arrays['confidence'].reshape(-1, count)
             if not np.isfinite(confidence).all():
@@ -318,9 +332,7 @@ class Session:
 
         return self.stages(('bodies', count), pose)
 
-    def _fetch(
-        self, posed: Posed, mark: Mark
-    ) -> Callable[[], tuple[dict[str, np.ndarray], FloatArray]]:
+    def _fetch(self, posed: Posed, mark: Mark) -> Callable[[], _Fetched]:
         """Bring results to the host in one copy; returns what waits for them and reads them."""
         mark('bodies')
         if self._results.numel() < posed.numbers.numel():
@@ -329,7 +341,7 @@ class Session:
         results.copy_(posed.numbers, non_blocking=True)
         done = self._event()
 
-        def arrived() -> tuple[dict[str, np.ndarray], FloatArray]:
+        def arrived() -> _Fetched:
             _wait(done)
             mark('result copy')
             numbers = results.numpy()

@@ -17,7 +17,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import cache
 import logging
 from typing import TypeVar
@@ -51,7 +52,6 @@ class Stages:
     def __init__(self, device: torch.device) -> None:
         self.graphs = device.type == 'cuda'
         self.at_once = False
-        """Whether stages are captured at their first call, for pictures that are yet to come."""
         self._calls: Counter[Hashable] = Counter()
         self._captured: dict[Hashable, tuple[torch.cuda.CUDAGraph, object]] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.graphs else None
@@ -59,6 +59,15 @@ class Stages:
     def __len__(self) -> int:
         """Return how many stages are captured."""
         return len(self._captured)
+
+    @contextmanager
+    def captured_at_once(self) -> Iterator[None]:
+        """Capture stages at their first call, for pictures that are yet to come."""
+        self.at_once = True
+        try:
+            yield
+        finally:
+            self.at_once = False
 
     def __call__(self, key: Hashable, stage: Callable[[], T]) -> T:
         """Run a stage; the key says all that its shapes and the tensors it takes depend on."""
@@ -71,7 +80,7 @@ class Stages:
             try:
                 self._captured[key] = self._capture(stage)
             except RuntimeError as error:
-                _warn_once(str(error).strip().splitlines()[0])
+                _warn_once(str(error).strip().partition('\n')[0])
                 self.graphs = False
                 torch.cuda.synchronize()
                 return stage()

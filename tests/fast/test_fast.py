@@ -257,6 +257,24 @@ def test_warm_up_reaches_every_bucket(default: tuple[MAHMR, BodyLayer]) -> None:
     np.testing.assert_allclose(after.vertices_camera_m, before.vertices_camera_m, atol=1e-5)
 
 
+@pytest.mark.parametrize('most_tokens', [1, 600])
+def test_a_warm_up_that_is_stopped_leaves_nothing_behind(
+    default: tuple[MAHMR, BodyLayer], most_tokens: int
+) -> None:
+    network, body = default
+    backend = FastBackend(network, body, torch.float32, ahead=True)
+
+    def stop(said: str) -> None:
+        raise KeyboardInterrupt(said)
+
+    with pytest.raises(KeyboardInterrupt, match='capturing 128 tokens'):
+        backend.warm_up(1, 448, 200, stop, most_tokens)
+    assert not backend.session(1, (448, 200)).stages.at_once
+    said: list[str] = []
+    backend.warm_up(1, 448, 200, said.append, most_tokens)
+    assert len(said) == -(-most_tokens // 128)
+
+
 def test_where_no_graph_can_be_captured_it_goes_on_without(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -292,8 +310,9 @@ def test_a_stage_is_captured_once_it_comes_again_and_then_replayed(
     assert stages('another', lambda: 7) == 7
     assert len(replays) == 3
     assert len(stages) == 1
-    stages.at_once = True
-    assert stages('a third', lambda: 8) == 8
+    with stages.captured_at_once():
+        assert stages('a third', lambda: 8) == 8
+    assert stages('a fourth', lambda: 9) == 9
     assert len(stages) == 2
 
 
