@@ -20,7 +20,7 @@ from pathlib import Path
 from mahmr_model.benchmark import command
 from mahmr_model.benchmark.cases import random_model, scale_map_for, SIZES
 from mahmr_model.benchmark.flop import network_gflop
-from mahmr_model.benchmark.measure import distances_mm
+from mahmr_model.benchmark.measure import Bench, Case, distances_mm, Entrant, Way
 from mahmr_model.cli import main
 from mahmr_model.config import ModelConfig
 from mahmr_model.encoder.cells import select_levels
@@ -60,6 +60,25 @@ def test_impossible_cases_are_refused(capsys: pytest.CaptureFixture[str]) -> Non
     assert 'TOKENS:PEOPLE, such as 2153:6, not many' in capsys.readouterr().err
     assert main(['benchmark', '--device', 'cpu', '--ways', 'fast:float8']) == 2
     assert 'BACKEND:PRECISION' in capsys.readouterr().err
+    assert main(['benchmark', '--device', 'cpu', '--case', '1001:51']) == 2
+    assert 'finds 50 people at most, not 51' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--batch', '--runs', '--threads'])
+@pytest.mark.parametrize('number', ['0', '-1', '1.5', 'two'])
+def test_numbers_that_are_none_are_refused(
+    option: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(['benchmark', '--device', 'cpu', option, number])
+    assert f'above 0, got {number}' in capsys.readouterr().err
+
+
+def test_a_case_may_have_as_many_people_as_the_network_finds() -> None:
+    bench = Bench(random_model(TINY), torch.device('cpu'), (120, 224), 1)
+    entrant = Entrant(bench, Way('fast', 'float32'), Case(60, TINY.queries, 1))
+    entrant.predictor.confidence_threshold = entrant.choose_threshold()
+    assert len(entrant.call()[0]) == TINY.queries
 
 
 def test_table_and_file(

@@ -57,9 +57,13 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar='BACKEND:PRECISION[:tf32]',
         help='what stands beside the plain network in float32, such as fast:float16',
     )
-    command.add_argument('--batch', type=int, nargs='+', default=[1], help='pictures at once (1)')
-    command.add_argument('--runs', type=int, default=30, help='timed runs of each (%(default)s)')
-    command.add_argument('--threads', type=int, help='threads of torch on a CPU')
+    command.add_argument(
+        '--batch', type=_count, nargs='+', default=[1], help='pictures at once (1)'
+    )
+    command.add_argument(
+        '--runs', type=_count, default=30, help='timed runs of each (%(default)s)'
+    )
+    command.add_argument('--threads', type=_count, help='threads of torch on a CPU')
     command.add_argument('--out', type=Path, help='a file for all numbers, .json')
     command.add_argument(
         '--profile', type=Path, help='a file for tables of the kernels of each way'
@@ -81,13 +85,13 @@ def run_benchmark(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace, device: torch.device) -> int:
+    config, picture_hw = SIZES[options.size], PICTURES[options.size]
     cases = [
-        _case(text, batch)
+        _case(text, batch, config.queries)
         for batch in options.batch
         for text in options.cases or CASES[options.size]
     ]
     ways = [REFERENCE, *(_ways(options.ways) if options.ways else _usual_ways(device))]
-    config, picture_hw = SIZES[options.size], PICTURES[options.size]
     precisions: list[str] = sorted({way.precision for way in ways})
     machine = measure_machine(device, precisions)
     bench = Bench(random_model(config), device, picture_hw, options.runs)
@@ -123,11 +127,19 @@ def _usual_ways(device: torch.device) -> list[Way]:
     ]
 
 
-def _case(text: str, batch: int) -> Case:
+def _case(text: str, batch: int, most_people: int) -> Case:
     tokens, _, people = text.partition(':')
-    if not (tokens.isdigit() and people.isdigit() and int(people) > 0):
+    if not (tokens.isdecimal() and people.isdecimal() and int(people) > 0):
         raise UserError(f'A case is TOKENS:PEOPLE, such as 2153:6, not {text}.')
+    if int(people) > most_people:
+        raise UserError(f'This network finds {most_people} people at most, not {people}.')
     return Case(int(tokens), int(people), batch)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f'expected a whole number above 0, got {text}')
+    return int(text)
 
 
 def _ways(texts: list[str]) -> list[Way]:

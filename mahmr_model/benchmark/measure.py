@@ -139,8 +139,9 @@ class Entrant:
         """Return a threshold that leaves as many people as the case wants."""
         self.predictor.confidence_threshold = 0.0
         confidence = self.call()[0].confidence
-        last, next_one = confidence[slice(self.case.people - 1, self.case.people + 1)]
-        return float(last + next_one) / 2
+        if self.case.people == len(confidence):
+            return 0.0
+        return float(confidence[slice(self.case.people - 1, self.case.people + 1)].mean())
 
 
 class Bench:
