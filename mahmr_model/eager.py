@@ -50,6 +50,8 @@ class EagerBackend:
         """
         with torch.inference_mode():
             output = self._run_network(pictures, scale_map)
+            if output.coarse is not None and output.coarse.scale_logits.isnan().any():
+                raise NotFiniteError('scale map')
             device = output.tokens.features.device
             lens = Lens.assumed(
                 [picture.resized_hw for picture in pictures],

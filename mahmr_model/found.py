@@ -85,7 +85,7 @@ class Backend(Protocol):
         """
         Find everybody above a confidence in each picture.
 
-        Raises NotFiniteError where the network's confidences are no numbers.
+        Raises NotFiniteError where confidences or the scale map are no numbers.
         """
 
 

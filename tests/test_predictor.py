@@ -186,9 +186,12 @@ def test_half_precision_stays_near(predictor: Predictor, picture: np.ndarray) ->
     assert a.vertices_camera_m.dtype == np.float32
 
 
-@pytest.mark.parametrize('head', ['conf_head', 'cam_head'])
-def test_numbers_that_are_not_finite_are_an_error(picture: np.ndarray, head: str) -> None:
-    broken = Predictor.load(device='cpu')
+@pytest.mark.parametrize('backend', ['fast', 'eager'])
+@pytest.mark.parametrize('head', ['conf_head', 'cam_head', 'scale_head'])
+def test_numbers_that_are_not_finite_are_an_error(
+    picture: np.ndarray, head: str, backend: BackendName
+) -> None:
+    broken = Predictor.load(device='cpu', backend=backend)
     for parameter in getattr(broken.network, head).parameters():
         parameter.data.fill_(torch.nan)
     with pytest.raises(UserError, match='not finite'):

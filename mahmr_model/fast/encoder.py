@@ -46,7 +46,8 @@ class Choice:
     token_ends: Tensor
     """(B·L,) int64, over [camera, fine, coarse, groups] of each picture: the merged sequence."""
     totals: Tensor
-    """(2,) int64 rows of the fine pass and of the merged sequence: what the host has to know."""
+    """(2,) int64 rows of the fine pass and of the merged sequence: what the host has to know.
+    Negative where something in the scale map is no number."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ class FastEncoder:
             parts.append(~group_valid)
         fine_ends = torch.cat([camera, of_cells], dim=1).flatten().cumsum(0)
         token_ends = torch.cat(parts, dim=1).flatten().cumsum(0)
-        return Choice(fine_ends, token_ends, torch.stack([fine_ends[-1], token_ends[-1]]))
+        totals = torch.stack([fine_ends[-1], token_ends[-1]])
+        return Choice(fine_ends, token_ends, totals.masked_fill(scale_map.sum().isnan(), -1))
 
     def fine(
         self, patches: Tensor, layout: Layout, choice: Choice, features: Tensor, rows: int

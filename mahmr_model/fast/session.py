@@ -222,8 +222,10 @@ class Session:
         return choice
 
     def _counted(self) -> tuple[int, int]:
-        """Read how many rows the next stages have."""
+        """Read how many rows the next stages have; raises NotFiniteError."""
         fine, tokens = self._totals.tolist()
+        if fine < 0:
+            raise NotFiniteError('scale map')
         return (bucket(fine), bucket(tokens)) if self.ahead else (fine, tokens)
 
     def _encode(self, choice: Choice, fine_rows: int, token_rows: int, mark: Mark) -> Encoded:
