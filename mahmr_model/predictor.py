@@ -152,8 +152,8 @@ class Predictor:
 
         On CUDA the next picture is taken and begun before the last one's people are there: more
         pictures a second, each as many seconds after it was taken as by a call. Meanwhile calls
-        of other threads wait. What is wrong with a picture is raised after the people of those
-        before it.
+        of other threads wait. A picture has to stay as it is until its people are there; what is
+        wrong with one is raised after the people of those before it.
         """
         waiting: deque[InputPicture] = deque()
         failed: list[Exception] = []
@@ -206,7 +206,7 @@ class Predictor:
         self.predict_batch([black] * batch, [None] * batch)
         if isinstance(self._backend, FastBackend) and self.device.type == 'cuda':
             with self._alone():
-                self._backend.warm_up(batch, height, width, say, most_tokens * batch)
+                self._backend.warm_up(batch, height, width, say, most_tokens)
 
     def _prepare(self, image_rgb: ImageArray, camera: Camera | None) -> InputPicture:
         image = as_rgb(image_rgb)

@@ -140,9 +140,11 @@ class FastBackend:
         say: Callable[[str], None],
         most_tokens: int,
     ) -> None:
-        """Capture everything that pictures of a size may need, up to so many tokens."""
+        """Capture everything that pictures of a size may need, each up to so many tokens."""
+        parts = {min(batch, _MOST_PICTURES), batch % _MOST_PICTURES} - {0}  # as a call has them
         with torch.inference_mode():
-            self.session(batch, (height, width)).warm_up(say, most_tokens)
+            for part in sorted(parts):
+                self.session(part, (height, width)).warm_up(say, most_tokens * part)
 
 
 def _append_from(source: Callable[[], T], into: list[T]) -> None:

@@ -257,6 +257,24 @@ def test_warm_up_reaches_every_bucket(default: tuple[MAHMR, BodyLayer]) -> None:
     np.testing.assert_allclose(after.vertices_camera_m, before.vertices_camera_m, atol=1e-5)
 
 
+@pytest.mark.parametrize(('batch', 'parts'), [(1, [1]), (8, [8]), (16, [8]), (19, [3, 8])])
+def test_warm_up_is_of_the_batches_that_calls_have(
+    default: tuple[MAHMR, BodyLayer],
+    batch: int,
+    parts: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More than eight pictures go through the network one batch after the other."""
+    warmed: list[tuple[int, int]] = []
+
+    def warm_up(self: Session, say: object, most_tokens: int) -> None:
+        warmed.append((self.layout.size.batch, most_tokens))
+
+    monkeypatch.setattr(Session, 'warm_up', warm_up)
+    FastBackend(*default, torch.float32, ahead=True).warm_up(batch, 448, 200, print, 600)
+    assert warmed == [(part, 600 * part) for part in parts]
+
+
 @pytest.mark.parametrize('most_tokens', [1, 600])
 def test_a_warm_up_that_is_stopped_leaves_nothing_behind(
     default: tuple[MAHMR, BodyLayer], most_tokens: int
