@@ -251,12 +251,15 @@ class Trainer:
                 self._finite.watch(self.progress.total_steps + 1, total, losses, names)
                 self._accelerator.backward(total)
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.detach() / len(batches)
+                part = value.detach()
+                sums[name] = sums[name] + part if name in sums else part
         self._accelerator.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimiser.step()
         self._optimiser.zero_grad()
         if not self._accelerator.optimizer_step_was_skipped:
             self._schedule.step()
+        if len(batches) > 1:
+            return {name: value / len(batches) for name, value in sums.items()}
         return sums
 
     def _checkpoint_is_due(self) -> bool:
