@@ -34,7 +34,6 @@ from mahmr_model.checkpoint import (
     State,
 )
 from mahmr_model.config import ModelConfig
-from mahmr_model.decoder.query_decoder import logit
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
 from mahmr_model.weights import weights_folders
@@ -46,6 +45,7 @@ from training.config import RunConfig
 from training.criterion import Criterion, Losses, weighted_sum
 from training.crowdpose import CrowdPoseBody
 from training.denoising import DenoisingDraw
+from training.first_weights import set_first_weights
 from training.sampling import NumberedBatch
 from training.scene_pictures import SceneBatch, SceneStudio
 from training.shares import Shares, step_shares
@@ -54,8 +54,6 @@ from training.train_model import TrainingModel
 logger = logging.getLogger(__name__)
 
 _DENOISING = 'dn_enc.'
-TYPICAL_BOX = (0.15, 0.35)
-"""Sides of a person's box relative to the picture's, where learnt boxes start from."""
 
 
 @dataclass(frozen=True)
@@ -183,21 +181,13 @@ def build_model(config: RunConfig, body: BodyData) -> TrainingModel:
 
 
 def new_network(config: ModelConfig, body: BodyData) -> MAHMR:
-    """
-    Return a new network that starts from a body's mean pose and shape.
-
-    Its learnt boxes start spread evenly over the picture, so that there is a query near everybody
-    from the first step on.
-    """
+    """Return a new network that starts from a body's mean pose and shape."""
     network = MAHMR(
         config,
         None if body.mean_pose is None else torch.from_numpy(body.mean_pose),
         None if body.mean_shape is None else torch.from_numpy(body.mean_shape),
     )
-    with torch.no_grad():
-        places = torch.empty_like(network.refpoint_embed.weight[:, :2]).uniform_(0.02, 0.98)
-        sides = torch.tensor(TYPICAL_BOX).expand_as(places)
-        network.refpoint_embed.weight.copy_(logit(torch.cat([places, sides], dim=1)))
+    set_first_weights(network)
     return network
 
 
