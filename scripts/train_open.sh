@@ -4,24 +4,34 @@
 #   bash scripts/train_open.sh MINUTES OUT [KEY=VALUE ...]
 #
 # MINUTES of training in all (start-up of each stage not counted): 68 % of them stage 1, 14 % stage 2,
-# the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3 plain run side by side.
+# the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3 plain run side by side;
+# with one, stage 3 plain takes another 18 %.
 # After each stage its weights go to OUT as float16. Called again after an interruption it goes on.
 # KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 minutes=$1 out=$2
 shift 2
+if ! [[ $minutes =~ ^[0-9]+(\.[0-9]+)?$ ]]; then
+    echo "error: MINUTES is a number such as 10 or 7.5, not '$minutes'" >&2
+    exit 2
+fi
 overrides=("$@")
 cd "$(dirname "$0")/.."
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 python=${PYTHON:-python3}
 export PYTHONPATH=.${PYTHONPATH:+:$PYTHONPATH}
-gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())')
+if ! gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())'); then
+    echo "error: $python has no working torch; name the interpreter, PYTHON=.venv/bin/python" >&2
+    exit 2
+fi
+
+exports=()
 
 share() { # of the minutes
     "$python" -c "print($minutes * $1)"
@@ -43,6 +53,14 @@ stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what
     "$@" training/main.py --mode train --cfg "$config" "${resume[@]}" \
         "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
     "$python" -m training.export "runs/$name" "$out/$name.safetensors" &
+    exports+=($!)
+}
+
+exported() { # wait for all that this shell exports; fails where one did
+    local one
+    for one in "${exports[@]}"; do
+        wait "$one"
+    done
 }
 
 if [ "$gpus" -gt 1 ]; then
@@ -53,13 +71,18 @@ fi
 stage open_1 "$(share 0.68)" "${all[@]}"
 stage open_2 "$(share 0.14)" "${all[@]}"
 if [ "$gpus" -gt 1 ]; then
-    { stage open_3_plain "$(share 0.18)" env CUDA_VISIBLE_DEVICES=1 "$python"; wait; } &
+    IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
+    {
+        exports=()
+        stage open_3_plain "$(share 0.18)" env CUDA_VISIBLE_DEVICES="${cards[1]}" "$python"
+        exported
+    } &
     plain=$!
-    stage open_3 "$(share 0.18)" env CUDA_VISIBLE_DEVICES=0 "$python"
+    stage open_3 "$(share 0.18)" env CUDA_VISIBLE_DEVICES="${cards[0]}" "$python"
     wait "$plain"
 else
     stage open_3 "$(share 0.18)" "${all[@]}"
     stage open_3_plain "$(share 0.18)" "${all[@]}"
 fi
-wait
+exported
 ls -l "$out"
