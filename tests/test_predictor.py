@@ -428,7 +428,7 @@ def test_two_threads_call_one_predictor(
 
 
 def test_the_device_that_was_chosen_is_the_one_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CUDA's streams and graphs are of the current device where none is named."""
+    """Streams and graphs of CUDA are of the current device where none is named."""
     entered: list[torch.device] = []
 
     @contextmanager

@@ -23,10 +23,9 @@ from mahmr_model.encoder.sine import sine_code
 from mahmr_model.mlp import MLP
 from mahmr_model.network import MAHMR
 import pytest
+from tiny import MODEL
 import torch
 from training.recipe import new_network
-
-from tests.training.tiny import MODEL
 
 
 @pytest.fixture
