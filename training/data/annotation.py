@@ -50,6 +50,22 @@ class Bodies:
     genders: tuple[Gender, ...]
     """Whose body each is."""
 
+    @classmethod
+    def in_camera_frame(
+        cls, pose_axis_angle: Floats, betas: Floats, translation_m: Floats
+    ) -> Bodies:
+        """Return neutral bodies whose world is the frame of their camera."""
+        count = len(betas)
+        neutral: Gender = 'neutral'
+        return cls(
+            pose_axis_angle,
+            betas,
+            translation_m,
+            np.broadcast_to(np.eye(3), (count, 3, 3)),
+            np.zeros((count, 3)),
+            (neutral,) * count,
+        )
+
 
 @dataclass(frozen=True)
 class Keypoints:

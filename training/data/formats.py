@@ -157,13 +157,10 @@ def relative_human(name: str, entry: Entry) -> Annotation:
 def synthetic(name: str, entry: Entry) -> Annotation:
     """Scenes of `training.synthetic`: bodies of the open body in their camera's own frame."""
     count = len(entry['betas'])
-    bodies = Bodies(
+    bodies = Bodies.in_camera_frame(
         _array(entry['pose_axis_angle']).reshape(count, 72),
         _padded(_array(entry['betas'])),
         _array(entry['translation_m']).reshape(count, 3),
-        np.broadcast_to(np.eye(3), (count, 3, 3)),
-        np.zeros((count, 3)),
-        _neutral(count),
     )
     return Annotation(Path(name), _cameras(entry['intrinsics'], count), bodies)
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mahmr_model.body.data import Gender
 import numpy as np
 from training.data.annotation import Annotation, Bodies
 from training.synthetic.scenes.scene import Scene
@@ -26,14 +25,7 @@ from training.synthetic.scenes.scene import Scene
 
 def annotation_of(scene: Scene, picture: Path) -> Annotation:
     """Return a scene's people; its world is the camera's frame."""
-    count = len(scene.betas)
-    genders: tuple[Gender, ...] = tuple('neutral' for _ in range(count))
-    bodies = Bodies(
-        scene.pose_axis_angle,
-        scene.betas.astype(np.float32),
-        scene.translation_m,
-        np.tile(np.eye(3), (count, 1, 1)),
-        np.zeros((count, 3)),
-        genders,
+    bodies = Bodies.in_camera_frame(
+        scene.pose_axis_angle, scene.betas.astype(np.float32), scene.translation_m
     )
     return Annotation(picture, scene.intrinsics[None], bodies)
