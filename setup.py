@@ -119,7 +119,7 @@ setup(
         'gpu': ['xformers'],
         'bag': ['rosbags'],
         'ros': [*ROS, *ROS_BUILD, *ROS_LINT],
-        'dev': ['lxml', 'motmetrics', 'mypy', 'pytest', 'rosbags', 'ruff'],
+        'dev': ['lxml', 'motmetrics', 'mypy', 'pytest', 'pytest-timeout', 'rosbags', 'ruff'],
     },
     entry_points={
         'console_scripts': [

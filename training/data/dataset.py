@@ -17,8 +17,7 @@ The way from a dataset's name to batches.
 
     bodies = WorkerBodies(find_body(...))
     data = join([build_dataset('agora', 'train', root, bodies, config, keep_every=2), ...])
-    loader = DataLoader(data, batch_size, shuffle=True, num_workers=8, collate_fn=collate,
-                        worker_init_fn=quiet_worker)
+    loader = DataLoader(data, batch_size, shuffle=True, collate_fn=collate, **worker_options(8))
     skips = SkipCounter(limit=100)
     for epoch in range(epochs):
         data.set_epoch(epoch)

@@ -39,6 +39,7 @@ from training.data.posing import WorkerBodies
 from training.data.published import read_annotations
 from training.data.sample import SampleConfig
 from training.metrics.types import MeshTruth, MupotsTruth, PanopticTruth, RelativeHumanTruth
+from training.sampling import worker_options
 
 EVALUATION = SampleConfig(input_size=256, shapes=11)
 TRAINING = SampleConfig(input_size=256, shapes=11, augmentation=AugmentationConfig())
@@ -227,12 +228,7 @@ def test_samples_follow_from_seed_epoch_and_number_alone(
         )
         data.set_epoch(1)
         loaders = {
-            workers: DataLoader(
-                data,
-                batch_size=None,
-                num_workers=workers,
-                worker_init_fn=quiet_worker if workers else None,
-            )
+            workers: DataLoader(data, batch_size=None, **worker_options(workers))
             for workers in (0, 2)
         }
         alone, together = list(loaders[0]), list(loaders[2])
