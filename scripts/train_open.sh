@@ -5,13 +5,13 @@
 #
 # MINUTES of training in all (start-up of each stage not counted): 68 % of them stage 1, 14 % stage 2,
 # the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3 plain run side by side;
-# with one, stage 3 plain takes another 18 %.
+# with one, stage 3 plain takes another 18 %. Without a GPU two processes share the cores like two GPUs.
 # After each stage its weights go to OUT as float16. Called again after an interruption it goes on.
 # KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 minutes=$1 out=$2
@@ -63,14 +63,24 @@ exported() { # wait for all that this shell exports; fails where one did
     done
 }
 
-if [ "$gpus" -gt 1 ]; then
-    all=("$python" -m torch.distributed.run --standalone --nproc_per_node "$gpus")
+if [ "$gpus" -gt 0 ]; then
+    devices=$gpus
+else # rendering takes as long as learning, so that scenes come four times
+    devices=2 cores=$(nproc)
+    export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
+    overrides=(
+        training.batch_size=8 data.workers=0 data.rounds=4
+        'data.training=[{name: scenes, split: train, count: 2400}]' "${overrides[@]}"
+    )
+fi
+if [ "$devices" -gt 1 ]; then
+    all=("$python" -m torch.distributed.run --standalone --nproc_per_node "$devices")
 else
     all=("$python")
 fi
 stage open_1 "$(share 0.68)" "${all[@]}"
 stage open_2 "$(share 0.14)" "${all[@]}"
-if [ "$gpus" -gt 1 ]; then
+if [ "$devices" -gt 1 ]; then
     IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
     {
         exports=()

@@ -47,10 +47,10 @@ from training.batches import DeviceBatch
 from training.compiling import compile_parts
 from training.config import load_config, RunConfig
 from training.criterion import Criterion
+from training.optimiser import make_optimiser
 from training.recipe import build_model, MeshRecipe, run_body
 from training.run_data import training_data
 from training.sampling import EpochSampler, NumberedBatch, StepOrder, training_loader
-from training.trainer import make_optimiser
 
 PLAIN = 'plain'
 """float32, and attention picture by picture."""

@@ -125,6 +125,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
         data,
         folder,
         workers=config.data.workers,
+        rounds=config.data.rounds,
         skip_limit=config.data.skip_limit,
         after_epoch=epoch_end,
     )

@@ -85,6 +85,12 @@ class DataConfig:
     Whether every scene comes with its mirror image in the same batch, which then has twice
     training.batch_size pictures: rendering costs half as much.
     """
+    rounds: int = 1
+    """
+    How often an epoch goes through its scenes, each time in another order. Rendered batches are
+    kept in memory from the first round on: worth it where rendering takes as long as learning, on
+    a CPU.
+    """
     skip_limit: int = 100
     """Pictures that may be missing, damaged or badly annotated before the run stops."""
 
@@ -98,6 +104,11 @@ class TrainingConfig:
     accumulation: int = 1
     """Batches that make an optimiser's step."""
     epochs: int = 6
+    optimiser: Literal['adamw', 'muon'] = 'adamw'
+    """
+    What makes the steps. Muon (arXiv 2502.16982) takes the matrices within blocks and leaves the
+    rest to AdamW; it learns more from a picture where weights are new.
+    """
     learning_rate: float = 1e-5
     encoder_learning_rate: float = 1e-5
     """That of every parameter whose name contains `encoder`."""
@@ -195,6 +206,7 @@ class RunConfig:
             ('evaluation.every', self.evaluation.every, 0),
             ('evaluation.examples', self.evaluation.examples, 0),
             ('data.workers', data.workers, 0),
+            ('data.rounds', data.rounds, 1),
             ('data.skip_limit', data.skip_limit, 0),
             ('denoising.dn_number', self.denoising.dn_number if self.denoising else 1, 1),
             *((f'losses.{name}', weight, 0) for name, weight in self.losses.items()),

@@ -76,6 +76,7 @@ class MeshRecipe:
         self._accelerator = accelerator
         self._body = body
         self._studio: SceneStudio | None = None
+        self._kept: dict[tuple[str, ...], DeviceBatch] = {}
         self._criterion = Criterion(config.matched_losses, config.model.input_size)
 
     def start(self) -> None:
@@ -93,15 +94,28 @@ class MeshRecipe:
         """Put a batch on the device; scenes are rendered there."""
         samples = batch.samples
         if isinstance(samples, SceneBatch):
-            self.start()
-            assert self._studio is not None
-            return self._studio(samples, batch.indices)
+            return self._rendered(samples, batch.indices)
         return from_pictures(
             samples,
             batch.indices,
             self._config.model.pad_multiple,
             self._accelerator.device,
         )
+
+    def _rendered(self, scenes: SceneBatch, indices: Sequence[int]) -> DeviceBatch:
+        """Return rendered scenes; where there are further rounds, they are kept for these."""
+        key = tuple(scenes.names)
+        if key in self._kept:
+            return self._kept[key]
+        self.start()
+        assert self._studio is not None
+        rendered = self._studio(scenes, indices)
+        if self._config.data.rounds > 1:
+            count = self._config.data.training[0].count or 0
+            while len(self._kept) * len(key) * self._accelerator.num_processes >= count:
+                self._kept.pop(next(iter(self._kept)))  # of the epoch before
+            self._kept[key] = rendered
+        return rendered
 
     def plan(self, batches: Sequence[DeviceBatch], epoch: int) -> list[BatchPlan]:
         """Count what the batches of a step hold, over all processes (`training.shares`)."""

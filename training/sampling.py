@@ -64,6 +64,8 @@ class StepOrder:
     A step takes P·A·B pictures, one after the other, of the epoch's permutation: A batches of B
     for each of P processes. So P processes, or A accumulated batches, see in a step what one
     process with a larger batch sees. What does not fill a step is left for another epoch.
+
+    Further rounds of an epoch go through the same steps in other orders.
     """
 
     pictures: int
@@ -71,10 +73,11 @@ class StepOrder:
     accumulation: int = 1
     processes: int = 1
     seed: int = 42
+    rounds: int = 1
 
     def __post_init__(self) -> None:
         """Refuse an epoch without a single step."""
-        if self.steps == 0:
+        if self.steps_a_round == 0:
             raise UserError(
                 f'The training data has {self.pictures} pictures, fewer than the '
                 f'{self._per_step} of a single step ({self.batch_size} pictures × '
@@ -87,15 +90,23 @@ class StepOrder:
         return self.batch_size * self.accumulation * self.processes
 
     @property
+    def steps_a_round(self) -> int:
+        """Return how many steps go once through the pictures."""
+        return self.pictures // self._per_step
+
+    @property
     def steps(self) -> int:
         """Return how many steps an epoch has."""
-        return self.pictures // self._per_step
+        return self.steps_a_round * self.rounds
 
     def batches(self, epoch: int, process: int, first_step: int = 0) -> Iterator[list[Place]]:
         """Yield the batches of a process from a step on: A of them a step."""
         generator = torch.Generator().manual_seed(self.seed + epoch)
         order = torch.randperm(self.pictures, generator=generator).tolist()
-        for step in range(first_step, self.steps):
+        steps = list(range(self.steps_a_round))
+        for _ in range(self.rounds - 1):
+            steps += torch.randperm(self.steps_a_round, generator=generator).tolist()
+        for step in steps[first_step:]:
             for turn in range(self.accumulation):
                 first = ((step * self.accumulation + turn) * self.processes + process) * (
                     self.batch_size

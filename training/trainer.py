@@ -34,6 +34,7 @@ from training.checkpoints import CHECKPOINTS, load_checkpoint, Progress, save_ch
 from training.config import TrainingConfig
 from training.data.dataset import SkipCounter
 from training.finite import FiniteCheck
+from training.optimiser import make_optimiser
 from training.pace import Pace, PacedSchedule
 from training.sampling import (
     EpochSampler,
@@ -44,9 +45,6 @@ from training.sampling import (
 )
 
 logger = logging.getLogger(__name__)
-
-ENCODER = 'encoder'
-"""Parameters with this in their name are the second group of the optimiser."""
 
 
 class Recipe(Protocol):
@@ -86,28 +84,6 @@ def _nothing(epoch: int, step: int, *, over: bool) -> None:
     """Do nothing after an epoch."""
 
 
-def make_optimiser(
-    model: nn.Module, config: TrainingConfig, device: torch.device
-) -> torch.optim.AdamW:
-    """Return AdamW with two groups: the encoder's parameters, and all others."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    groups = [
-        {
-            'params': [p for name, p in named if ENCODER not in name],
-            'lr': config.learning_rate,
-        },
-        {
-            'params': [p for name, p in named if ENCODER in name],
-            'lr': config.encoder_learning_rate,
-        },
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group['params']],
-        weight_decay=config.weight_decay,
-        fused=device.type == 'cuda',
-    )
-
-
 class Trainer:
     """
     Trains a model by a recipe; everything that several processes or devices need is Accelerate's.
@@ -127,6 +103,7 @@ class Trainer:
         folder: Path,
         *,
         workers: int = 0,
+        rounds: int = 1,
         skip_limit: int = 100,
         after_epoch: AfterEpoch = _nothing,
     ) -> None:
@@ -139,6 +116,7 @@ class Trainer:
             config.accumulation,
             accelerator.num_processes,
             config.seed,
+            rounds,
         )
         self._sampler = EpochSampler(self._order, accelerator.process_index)
         on_cuda = accelerator.device.type == 'cuda'
