@@ -99,6 +99,7 @@ setup(
         (f'share/{NAME}/launch', files('launch/*.launch.py')),
         (f'share/{NAME}/config', files('config/*.yaml')),
         (f'share/{NAME}/rviz', files('rviz/*.rviz')),
+        (f'share/{NAME}/weights', files('weights/mahmr_open.*')),
     ],
     zip_safe=False,
     install_requires=[

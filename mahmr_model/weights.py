@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 OFFICIAL = ('mahmr_stage3.bin', 'mahmr_stage2.bin', 'mahmr_stage1.bin')
 OPEN = 'mahmr_open.safetensors'
+INSTALLED = 4
+"""How far the prefix of an installation is above this file."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class LoadedModel:
 
 def weights_folders() -> list[Path]:
     """
-    Return where weights are looked for: $MAHMR_WEIGHTS, ./weights, the source tree's weights.
+    Return where weights are looked for: $MAHMR_WEIGHTS, ./weights, and those that came along.
+
+    These are the source tree's or, of what pip or colcon installed, in share/mahmr/weights.
 
     Raises UserError where the variable names no folder.
     """
@@ -53,7 +57,12 @@ def weights_folders() -> list[Path]:
     if named and not Path(named).is_dir():
         raise UserError(f'MAHMR_WEIGHTS names {named}, which is no folder; correct or unset it.')
     folders = [Path(named)] if named else []
-    folders += [Path.cwd() / 'weights', Path(__file__).resolve().parents[1] / 'weights']
+    folders.append(Path.cwd() / 'weights')
+    # PREFIX/lib/pythonX.Y/site-packages/mahmr_model/weights.py, or ROOT/mahmr_model/weights.py.
+    above = Path(__file__).resolve().parents
+    folders.append(above[1] / 'weights')
+    if len(above) > INSTALLED:
+        folders.append(above[INSTALLED] / 'share' / 'mahmr' / 'weights')
     return list(dict.fromkeys(folders))
 
 

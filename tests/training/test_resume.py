@@ -16,7 +16,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from accelerate import Accelerator
 from mahmr_model.checkpoint import save_weights
@@ -34,19 +36,23 @@ from training.trainer import Trainer
 SETTINGS = TrainingConfig(batch_size=2, accumulation=2, epochs=3, learning_rate=1e-3)
 
 
-def trainer_in(folder: Path) -> tuple[Trainer, TrainingModel]:
-    config = run_config(training=SETTINGS)
+def trainer_in(folder: Path, settings: TrainingConfig = SETTINGS) -> tuple[Trainer, TrainingModel]:
+    config = run_config(training=settings)
     accelerator = Accelerator(cpu=True)
     model = tiny_model(config)
     recipe = MeshRecipe(config, accelerator)
-    return Trainer(accelerator, SETTINGS, model, recipe, PICTURES, folder), model
+    return Trainer(accelerator, settings, model, recipe, PICTURES, folder), model
 
 
-def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path) -> None:
-    whole, model = trainer_in(tmp_path)
+@pytest.mark.parametrize('optimiser', ['adamw', 'muon'])
+def test_resumed_run_equals_the_uninterrupted_one(
+    tmp_path: Path, optimiser: Literal['adamw', 'muon']
+) -> None:
+    settings = replace(SETTINGS, optimiser=optimiser)
+    whole, model = trainer_in(tmp_path, settings)
     before = model.network.conf_head.weight.detach().clone()
     whole.run()
-    resumed, again = trainer_in(tmp_path / 'again')
+    resumed, again = trainer_in(tmp_path / 'again', settings)
     torch.rand(7)  # whatever else used torch's random numbers
     resumed.resume(find_checkpoint(whole.checkpoints, 'checkpoint_00000002'))
     resumed.run()

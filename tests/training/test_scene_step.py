@@ -51,3 +51,39 @@ def test_every_parameter_has_a_gradient_and_every_loss_a_value() -> None:
     assert plain == set(config.losses)
     recipe.total(losses).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_further_rounds_show_the_same_steps_in_another_order() -> None:
+    order = StepOrder(26, 2, accumulation=2, processes=3, rounds=3)
+    assert (order.steps_a_round, order.steps) == (2, 6)
+    order = StepOrder(100, 5, processes=2, rounds=3)
+    batches = list(order.batches(1, process=1))
+    assert len(batches) == order.steps == 30
+    rounds = [batches[first : first + 10] for first in (0, 10, 20)]
+    assert all(sorted(one) == sorted(rounds[0]) for one in rounds)
+    assert rounds[0] != rounds[1] != rounds[2]
+    assert batches[:10] == list(StepOrder(100, 5, processes=2).batches(1, process=1))
+    assert batches[13:] == list(order.batches(1, process=1, first_step=13))
+
+
+def test_scenes_are_rendered_once_for_all_rounds_and_then_forgotten() -> None:
+    scenes = DataSource('scenes', 'train', count=4)
+    config = run_config(model=replace(MODEL, input_size=168, shapes=11), body='open')
+    config = replace(config, data=replace(config.data, training=(scenes,), rounds=2))
+    recipe = MeshRecipe(config, Accelerator(cpu=True), load_body(OPEN_BODY))
+    sampler = EpochSampler(StepOrder(4, 2, rounds=2), 0)
+    loader = training_loader(training_data(config, OPEN_BODY), sampler, 0)
+    seen = []
+    for epoch in range(2):
+        sampler.set_start(epoch, 0)
+        batches = list(loader)
+        prepared = [recipe.prepare(batch) for batch in batches]
+        names = [tuple(batch.samples.names) for batch in batches]
+        first, second = (
+            dict(zip(names[i : i + 2], prepared[i : i + 2], strict=True)) for i in (0, 2)
+        )
+        assert first.keys() == second.keys()
+        assert all(first[name] is second[name] for name in first)
+        seen += list(first)
+        assert len(recipe._kept) == 2
+    assert len(set(seen)) == 4
