@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -101,7 +102,7 @@ def test_both_make_steps_and_their_state_goes_on() -> None:
     again = Line()
     again.load_state_dict(whole.state_dict())
     resumed = make_optimiser(again, config, CPU)
-    resumed.load_state_dict(optimiser.state_dict())
+    resumed.load_state_dict(copy.deepcopy(optimiser.state_dict()))
     assert [g['lr'] for g in resumed.param_groups] == [g['lr'] for g in optimiser.param_groups]
     for model, steps in ((whole, optimiser), (again, resumed)):
         steps.zero_grad()
