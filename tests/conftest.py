@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import importlib.util
 from pathlib import Path
 
@@ -32,3 +33,11 @@ def random_body_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return Path(module.random_body(str(tmp_path_factory.mktemp('random_body')), seed=0)) / 'smpl'
+
+
+@pytest.fixture(scope='module')
+def untrained() -> Iterator[None]:
+    """Hide the weights that ship: the default is then the random network, which finds people."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mahmr_model.weights.OPEN', 'hidden.safetensors')
+        yield

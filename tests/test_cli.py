@@ -27,6 +27,9 @@ import pytest
 DEMO = Path(__file__).resolve().parents[1] / 'demo'
 
 
+pytestmark = pytest.mark.usefixtures('untrained')
+
+
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     """Return a function that runs a command on the CPU in a folder of its own."""

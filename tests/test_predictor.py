@@ -36,9 +36,11 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.usefixtures('untrained')
+
 
 @pytest.fixture(scope='module')
-def predictor() -> Predictor:
+def predictor(untrained: None) -> Predictor:
     return Predictor.load(device='cpu')
 
 

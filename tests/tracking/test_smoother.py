@@ -133,7 +133,7 @@ def test_people_without_ids_are_refused() -> None:
         Smoother(as_is).update(people_at([(0, 0, 4)]), 0.0)
 
 
-def test_meshes_follow_the_smoothed_numbers() -> None:
+def test_meshes_follow_the_smoothed_numbers(untrained: None) -> None:
     """With a real body: the same picture again changes nothing, a moved one moves every vertex."""
     predictor = Predictor.load(device='cpu')
     people = predictor(read_picture(DEMO / 'basketball1.png'))
