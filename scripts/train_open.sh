@@ -38,7 +38,7 @@ share() { # of the minutes
 }
 
 stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what follows
-    local name=$1 time=$2 config=$1 resume=()
+    local name=$1 time=$2 config=$1 resume=() scenes=()
     shift 2
     if [ -f "$out/$name.safetensors" ]; then
         return
@@ -50,8 +50,11 @@ stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what
         resume=(--resume newest)
     fi
     echo "$name: $time minutes from $(date +%T)"
+    if [ -n "${kept:-}" ]; then
+        scenes=("data.training=[{name: scenes, split: train, count: $((kept * processes))}]")
+    fi
     "$@" training/main.py --mode train --cfg "$config" "${resume[@]}" \
-        "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
+        "training.minutes=$time" "${scenes[@]}" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
     "$python" -m training.export "runs/$name" "$out/$name.safetensors" &
     exports+=($!)
 }
@@ -68,18 +71,18 @@ if [ "$gpus" -gt 0 ]; then
 else # rendering takes as long as learning, so that scenes come four times
     devices=2 cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
-    overrides=(
-        training.batch_size=8 data.workers=0 data.rounds=4
-        'data.training=[{name: scenes, split: train, count: 2400}]' "${overrides[@]}"
-    )
+    overrides=(training.batch_size=8 data.workers=0 data.rounds=4 "${overrides[@]}")
+    kept=1200 # scenes that a process keeps, some 3 GB
 fi
 if [ "$devices" -gt 1 ]; then
     all=("$python" -m torch.distributed.run --standalone --nproc_per_node "$devices")
 else
     all=("$python")
 fi
+processes=$devices
 stage open_1 "$(share 0.68)" "${all[@]}"
 stage open_2 "$(share 0.14)" "${all[@]}"
+processes=1
 if [ "$devices" -gt 1 ]; then
     IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
     {
