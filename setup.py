@@ -99,7 +99,10 @@ setup(
         (f'share/{NAME}/launch', files('launch/*.launch.py')),
         (f'share/{NAME}/config', files('config/*.yaml')),
         (f'share/{NAME}/rviz', files('rviz/*.rviz')),
-        (f'share/{NAME}/weights', files('weights/mahmr_open.*')),
+        (
+            f'share/{NAME}/weights',
+            [*files('weights/mahmr_open.*'), *files('weights/metrics.json')],
+        ),
     ],
     zip_safe=False,
     install_requires=[

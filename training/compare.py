@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+import hashlib
 import json
 from pathlib import Path
 import sys
@@ -117,9 +118,12 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f'error: {error}\n')
         return 2
-    for name, values in measures.items():
-        with written_beside(options.out / f'{name}.json') as temporary:
-            temporary.write_text(json.dumps(values, indent=1) + '\n')
+    for path in options.weights:
+        # Which file it is that the numbers are of, and how they were come by.
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        about = {'weights_sha256': digest, 'threshold': options.threshold}
+        with written_beside(options.out / f'{path.stem}.json') as temporary:
+            temporary.write_text(json.dumps(about | measures[path.stem], indent=1) + '\n')
     with written_beside(options.out / 'table.md') as temporary:
         temporary.write_text(table(measures))
     sys.stdout.write(table(measures))

@@ -22,7 +22,6 @@ gets places that it can tell apart, and queries that look at where their boxes a
 from __future__ import annotations
 
 from mahmr_model.decoder.query_decoder import logit, QueryDecoder
-from mahmr_model.encoder.sine import frequencies, sine_code
 from mahmr_model.mlp import MLP
 from mahmr_model.network import MAHMR
 import torch
@@ -30,6 +29,8 @@ from torch import nn
 
 TYPICAL_BOX = (0.15, 0.35)
 """Sides of a person's box relative to the picture's, where learnt boxes start from."""
+PLACE_TEMPERATURE = 10_000.0
+"""The codes' periods are from 2π steps of the grid to so many times that."""
 SMALL = 0.1
 """What the usual first weights of `SMALL_FIRST` are multiplied by."""
 SMALL_FIRST = ('pose_head', 'shape_head', 'cam_head', 'scale_head', 'query_scale')
@@ -66,9 +67,10 @@ def _code_places(network: MAHMR) -> None:
     """
     embeddings = network.encoder_pos_embeds
     rows, columns, channels = embeddings.shape
-    yx = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
-    code = sine_code((yx.flip(1) + 0.5) / rows, frequencies(channels // 2))
-    embeddings.copy_(code.unflatten(0, (rows, columns)))
+    omega = PLACE_TEMPERATURE ** (-torch.arange(channels // 4) / (channels // 4))
+    y, x = (torch.arange(steps)[:, None] * omega for steps in (rows, columns))
+    y, x = y[:, None].expand(-1, columns, -1), x.expand(rows, -1, -1)
+    embeddings.copy_(torch.cat([y.sin(), y.cos(), x.sin(), x.cos()], dim=-1))
 
 
 def _keep_signal(head: MLP) -> None:

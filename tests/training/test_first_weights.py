@@ -57,6 +57,9 @@ def test_places_can_be_told_apart_beside_patches(network: MAHMR) -> None:
     convolution = network.encoder_patch_proj.get_submodule('0')
     features = patches @ convolution.get_parameter('weight').flatten(1).T
     assert 0.5 < network.encoder_pos_embeds.std() / features.std() < 2
+    places = torch.nn.functional.normalize(network.encoder_pos_embeds, dim=-1)
+    assert (places[1:] * places[:-1]).sum(-1).max() < 0.98  # neighbours, too
+    assert (places[:, 1:] * places[:, :-1]).sum(-1).max() < 0.98
 
 
 @torch.no_grad()

@@ -119,6 +119,7 @@ def test_the_head_reads_packed_tokens_of_every_picture() -> None:
     assert said.offsets.shape == (5, 45, 2)
     assert said.joints_m.shape == (5, 45, 3)
     assert said.picture.tolist() == [0, 0, 1, 1, 1]
+    assert said.offsets.std() < 0.2  # of the size of people from the start
     torch.testing.assert_close(said.centres_px, tokens.centres_xy_norm * SIZE)
 
 
