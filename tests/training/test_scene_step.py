@@ -59,7 +59,7 @@ def test_further_rounds_show_the_same_steps_in_another_order() -> None:
     order = StepOrder(100, 5, processes=2, rounds=3)
     batches = list(order.batches(1, process=1))
     assert len(batches) == order.steps == 30
-    rounds = [batches[first : first + 10] for first in (0, 10, 20)]
+    rounds = [batches[slice(first, first + 10)] for first in (0, 10, 20)]
     assert all(sorted(one) == sorted(rounds[0]) for one in rounds)
     assert rounds[0] != rounds[1] != rounds[2]
     assert batches[:10] == list(StepOrder(100, 5, processes=2).batches(1, process=1))
@@ -80,7 +80,8 @@ def test_scenes_are_rendered_once_for_all_rounds_and_then_forgotten() -> None:
         prepared = [recipe.prepare(batch) for batch in batches]
         names = [tuple(batch.samples.names) for batch in batches]
         first, second = (
-            dict(zip(names[i : i + 2], prepared[i : i + 2], strict=True)) for i in (0, 2)
+            dict(zip(names[slice(i, i + 2)], prepared[slice(i, i + 2)], strict=True))
+            for i in (0, 2)
         )
         assert first.keys() == second.keys()
         assert all(first[name] is second[name] for name in first)
