@@ -116,7 +116,7 @@ setup(
         'scipy',
         'smplx',
         'tensorboard',
-        'torch>=2.7',
+        'torch>=2.9',
         'tqdm',
     ],
     extras_require={

@@ -68,8 +68,9 @@ exported() { # wait for all that this shell exports; fails where one did
 
 if [ "$gpus" -gt 0 ]; then
     devices=$gpus
+    IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
 else # rendering takes as long as learning, so that scenes come four times
-    devices=2 cores=$(nproc)
+    devices=2 cards=('' '') cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
     overrides=(training.batch_size=8 data.workers=0 data.rounds=4 "${overrides[@]}")
     kept=1200 # scenes that a process keeps, some 3 GB
@@ -84,7 +85,6 @@ stage open_1 "$(share 0.68)" "${all[@]}"
 stage open_2 "$(share 0.14)" "${all[@]}"
 processes=1
 if [ "$devices" -gt 1 ]; then
-    IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
     {
         exports=()
         stage open_3_plain "$(share 0.18)" env CUDA_VISIBLE_DEVICES="${cards[1]}" "$python"
