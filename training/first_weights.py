@@ -22,6 +22,7 @@ gets places that it can tell apart, and queries that look at where their boxes a
 from __future__ import annotations
 
 from mahmr_model.decoder.query_decoder import logit, QueryDecoder
+from mahmr_model.encoder.sine import sine_code
 from mahmr_model.mlp import MLP
 from mahmr_model.network import MAHMR
 import torch
@@ -67,10 +68,10 @@ def _code_places(network: MAHMR) -> None:
     """
     embeddings = network.encoder_pos_embeds
     rows, columns, channels = embeddings.shape
-    omega = PLACE_TEMPERATURE ** (-torch.arange(channels // 4) / (channels // 4))
-    y, x = (torch.arange(steps)[:, None] * omega for steps in (rows, columns))
-    y, x = y[:, None].expand(-1, columns, -1), x.expand(rows, -1, -1)
-    embeddings.copy_(torch.cat([y.sin(), y.cos(), x.sin(), x.cos()], dim=-1))
+    pairs = torch.arange(channels // 2) // 2
+    omega = PLACE_TEMPERATURE ** (-4 * pairs / channels)
+    yx = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+    embeddings.copy_(sine_code(yx.flip(1), omega).unflatten(0, (rows, columns)))
 
 
 def _keep_signal(head: MLP) -> None:

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -34,38 +34,43 @@ Groups = list[dict[str, Any]]
 
 def make_optimiser(model: nn.Module, config: TrainingConfig, device: torch.device) -> Optimizer:
     """Return the optimiser of a run; its groups are the encoder's parameters and all others."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    muons = {
-        name
-        for name, p in named
-        if config.optimiser == 'muon'
-        and p.ndim == 2
-        and any(place in name for place in WITHIN_BLOCKS)
-    }
-
-    def groups(names: Iterable[str]) -> Groups:
-        chosen = set(names)
-        both: Groups = [
-            {
-                'params': [
-                    p for name, p in named if name in chosen and (ENCODER in name) == encoder
-                ],
-                'lr': config.encoder_learning_rate if encoder else config.learning_rate,
-            }
-            for encoder in (False, True)
-        ]
-        return [group for group in both if group['params']]
-
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    muons = {}
+    if config.optimiser == 'muon':
+        muons = {
+            name: p
+            for name, p in named.items()
+            if p.ndim == 2 and any(place in name for place in WITHIN_BLOCKS)
+        }
     adamw = AdamW(
-        groups(name for name, _ in named if name not in muons),
+        _groups({name: p for name, p in named.items() if name not in muons}, config),
         weight_decay=config.weight_decay,
         fused=device.type == 'cuda',
     )
     if not muons:
         return adamw
     # Its steps are as long as AdamW's would be (arXiv 2502.16982), so that rates hold for both.
-    muon = Muon(groups(muons), weight_decay=config.weight_decay, adjust_lr_fn='match_rms_adamw')
+    muon = Muon(
+        _groups(muons, config),
+        weight_decay=config.weight_decay,
+        adjust_lr_fn='match_rms_adamw',
+    )
     return Joined(adamw, muon)
+
+
+def _groups(named: Mapping[str, nn.Parameter], config: TrainingConfig) -> Groups:
+    """Return a group for the encoder's parameters, after one for all others; none is empty."""
+    groups: Groups = [
+        {
+            'params': [p for name, p in named.items() if ENCODER not in name],
+            'lr': config.learning_rate,
+        },
+        {
+            'params': [p for name, p in named.items() if ENCODER in name],
+            'lr': config.encoder_learning_rate,
+        },
+    ]
+    return [group for group in groups if group['params']]
 
 
 class Joined(Optimizer):
@@ -73,9 +78,9 @@ class Joined(Optimizer):
 
     def __init__(self, *parts: Optimizer) -> None:
         self._parts = parts
-        super().__init__(self._groups(), {})
+        super().__init__(self._all_groups(), {})
 
-    def _groups(self) -> Groups:
+    def _all_groups(self) -> Groups:
         return [group for part in self._parts for group in part.param_groups]
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -91,4 +96,4 @@ class Joined(Optimizer):
         """Go on from a state of the same optimisers."""
         for part, state in zip(self._parts, state_dict['parts'], strict=True):
             part.load_state_dict(state)
-        self.param_groups = self._groups()
+        self.param_groups = self._all_groups()

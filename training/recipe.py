@@ -111,7 +111,8 @@ class MeshRecipe:
         assert self._studio is not None
         rendered = self._studio(scenes, indices)
         if self._config.data.rounds > 1:
-            count = self._config.data.training[0].count or 0
+            count = self._config.data.training[0].count
+            assert count is not None
             while len(self._kept) * len(key) * self._accelerator.num_processes >= count:
                 self._kept.pop(next(iter(self._kept)))  # of the epoch before
             self._kept[key] = rendered
