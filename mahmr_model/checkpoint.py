@@ -155,7 +155,7 @@ class LoadReport:
     """Tensors of the file that this network has no place for, all of a known kind."""
 
 
-EXTRAS = ('human_model.', 'dn_enc.')
+EXTRAS = ('human_model.', 'dn_enc.', 'token_head.')
 """A checkpoint may hold these, and an inference network never takes them."""
 DERIVED = ('cam_intrinsics', 'z_order_map', 'y_coords', 'x_coords')
 """Buffers that follow from the configuration."""

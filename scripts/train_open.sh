@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Train the open default: stages 1, 2 and 3, and stage 3 without the relative metric loss.
+# Train the open default: its encoder alone, stages 1, 2 and 3, and stage 3 without the relative
+# metric loss.
 #
 #   bash scripts/train_open.sh MINUTES OUT [KEY=VALUE ...]
 #
-# MINUTES of training in all (start-up of each stage not counted): 68 % of them stage 1, 14 % stage 2,
-# the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3 plain run side by side;
-# with one, stage 3 plain takes another 18 %. Without a GPU two processes share the cores like two GPUs.
-# After each stage its weights go to OUT as float16. Called again after an interruption it goes on.
+# MINUTES of training in all (start-up of each stage not counted): 36 % of them the encoder, 40 %
+# stage 1, 10 % stage 2, the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3
+# plain run side by side; with one, stage 3 plain takes another 14 %. Without a GPU two processes share
+# the cores like two GPUs. After each stage its weights go to OUT as float16. Called again after an
+# interruption it goes on.
 # KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 minutes=$1 out=$2
@@ -38,7 +40,7 @@ share() { # of the minutes
 }
 
 stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what follows
-    local name=$1 time=$2 config=$1 resume=() scenes=()
+    local name=$1 time=$2 config=$1 resume=()
     shift 2
     if [ -f "$out/$name.safetensors" ]; then
         return
@@ -50,11 +52,8 @@ stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what
         resume=(--resume newest)
     fi
     echo "$name: $time minutes from $(date +%T)"
-    if [ -n "${kept:-}" ]; then
-        scenes=("data.training=[{name: scenes, split: train, count: $((kept * processes))}]")
-    fi
     "$@" training/main.py --mode train --cfg "$config" "${resume[@]}" \
-        "training.minutes=$time" "${scenes[@]}" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
+        "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
     "$python" -m training.export "runs/$name" "$out/$name.safetensors" &
     exports+=($!)
 }
@@ -69,33 +68,31 @@ exported() { # wait for all that this shell exports; fails where one did
 if [ "$gpus" -gt 0 ]; then
     devices=$gpus
     IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
-else # rendering takes as long as learning, so that scenes come four times
+else # a process keeps some 3 GB of scenes
     devices=2 cards=('' '') cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
-    overrides=(training.batch_size=8 data.workers=0 data.rounds=4 "${overrides[@]}")
-    kept=1200 # scenes that a process keeps, some 3 GB
+    overrides=(training.batch_size=8 data.workers=0 data.kept_scenes=1200 "${overrides[@]}")
 fi
 if [ "$devices" -gt 1 ]; then
     all=("$python" -m torch.distributed.run --standalone --nproc_per_node "$devices")
 else
     all=("$python")
 fi
-processes=$devices
-stage open_1 "$(share 0.68)" "${all[@]}"
-stage open_2 "$(share 0.14)" "${all[@]}"
-processes=1
+stage open_0 "$(share 0.36)" "${all[@]}"
+stage open_1 "$(share 0.40)" "${all[@]}"
+stage open_2 "$(share 0.10)" "${all[@]}"
 if [ "$devices" -gt 1 ]; then
     {
         exports=()
-        stage open_3_plain "$(share 0.18)" env CUDA_VISIBLE_DEVICES="${cards[1]}" "$python"
+        stage open_3_plain "$(share 0.14)" env CUDA_VISIBLE_DEVICES="${cards[1]}" "$python"
         exported
     } &
     plain=$!
-    stage open_3 "$(share 0.18)" env CUDA_VISIBLE_DEVICES="${cards[0]}" "$python"
+    stage open_3 "$(share 0.14)" env CUDA_VISIBLE_DEVICES="${cards[0]}" "$python"
     wait "$plain"
 else
-    stage open_3 "$(share 0.18)" "${all[@]}"
-    stage open_3_plain "$(share 0.18)" "${all[@]}"
+    stage open_3 "$(share 0.14)" "${all[@]}"
+    stage open_3_plain "$(share 0.14)" "${all[@]}"
 fi
 exported
 ls -l "$out"

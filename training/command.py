@@ -126,6 +126,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
         folder,
         workers=config.data.workers,
         rounds=config.data.rounds,
+        kept=config.data.kept_scenes,
         skip_limit=config.data.skip_limit,
         after_epoch=epoch_end,
     )

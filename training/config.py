@@ -87,10 +87,11 @@ class DataConfig:
     """
     rounds: int = 1
     """
-    How often an epoch goes through its scenes, each time in another order. Rendered batches are
-    kept in memory from the first round on: worth it where rendering takes as long as learning, on
-    a CPU.
+    How often every scene comes in an epoch. Rendered batches are kept in memory until they come
+    for the last time: worth it where rendering takes as long as learning.
     """
+    kept_scenes: int = 1024
+    """How many of them a process keeps at most, with their mirror images."""
     skip_limit: int = 100
     """Pictures that may be missing, damaged or badly annotated before the run stops."""
 
@@ -123,8 +124,11 @@ class TrainingConfig:
     has used up what it had before.
     """
     seed: int = 42
-    true_map_epochs: int = 0
-    """In so many epochs the tokens are chosen by the true scale map (published: 0)."""
+    encoder_alone: bool = False
+    """
+    Whether nothing after the encoder runs or learns: a start for weights that are new, in place
+    of DINOv2's. Its losses are those of map, tokens and camera.
+    """
     compile: bool = False  # noqa: A003
     """
     Whether parts of the model are compiled, on CUDA: faster steps after a slow beginning. Worth it
@@ -207,6 +211,7 @@ class RunConfig:
             ('evaluation.examples', self.evaluation.examples, 0),
             ('data.workers', data.workers, 0),
             ('data.rounds', data.rounds, 1),
+            ('data.kept_scenes', data.kept_scenes, 1),
             ('data.skip_limit', data.skip_limit, 0),
             ('denoising.dn_number', self.denoising.dn_number if self.denoising else 1, 1),
             *((f'losses.{name}', weight, 0) for name, weight in self.losses.items()),
@@ -232,7 +237,14 @@ class RunConfig:
                     f'configuration {self.name!r} has joints={self.joints}; set the key, or train '
                     'on it in a run of its own.'
                 )
-        needed = {'confs'}
+        alone = self.training.encoder_alone
+        if alone and (self.denoising is not None or self.query_losses):
+            raise UserError(
+                f'The configuration {self.name!r} trains the encoder alone, which has no queries; '
+                f'set denoising: null, and leave out {", ".join(self.query_losses) or "nothing"} '
+                'below losses.'
+            )
+        needed = set() if alone else {'confs'}
         needed |= set(MAP_LOSSES) if self.model.adaptive else set()
         needed |= {'fov'} if self.model.camera_branch else set()
         needed |= set(TOKEN_LOSSES) if self.teaches_tokens else set()
@@ -247,6 +259,12 @@ class RunConfig:
         """Refuse scenes beside pictures, of another body, or without a number of them."""
         sources = self.data.training
         if not self.trains_on_scenes:
+            if self.data.rounds > 1:
+                raise UserError(
+                    f'The configuration {self.name!r} has {self.data.rounds} data.rounds, but '
+                    'only rendered scenes are kept for further ones; leave it at 1, and set '
+                    'training.epochs instead.'
+                )
             if self.teaches_tokens:
                 raise UserError(
                     f'The configuration {self.name!r} gives {" or ".join(TOKEN_LOSSES)} a '
@@ -280,6 +298,15 @@ class RunConfig:
     def folder(self) -> Path:
         """Return the folder of the run."""
         return Path(self.out) if self.out else Path('runs') / self.name
+
+    @property
+    def query_losses(self) -> list[str]:
+        """Return the losses on queries that have a weight."""
+        return [
+            name
+            for name, weight in self.losses.items()
+            if weight and (name == 'confs' or name not in OTHER_LOSSES)
+        ]
 
     @property
     def matched_losses(self) -> list[str]:

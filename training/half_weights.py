@@ -48,7 +48,8 @@ class HalfWeights:
             (module, name)
             for prefix, module in model.named_modules()
             if isinstance(module, nn.Linear) and not set(prefix.split('.')) & set(KEPT)
-            for name, _ in module.named_parameters(recurse=False)
+            for name, parameter in module.named_parameters(recurse=False)
+            if parameter.requires_grad
         ]
 
     @contextmanager

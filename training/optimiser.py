@@ -16,11 +16,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
+import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import nn, Tensor
 from torch.optim import AdamW, Muon, Optimizer
 from training.config import TrainingConfig
 
@@ -50,7 +52,7 @@ def make_optimiser(model: nn.Module, config: TrainingConfig, device: torch.devic
     if not muons:
         return adamw
     # Its steps are as long as AdamW's would be (arXiv 2502.16982), so that rates hold for both.
-    muon = Muon(
+    muon = StackedMuon(
         _groups(muons, config),
         weight_decay=config.weight_decay,
         adjust_lr_fn='match_rms_adamw',
@@ -71,6 +73,64 @@ def _groups(named: Mapping[str, nn.Parameter], config: TrainingConfig) -> Groups
         },
     ]
     return [group for group in groups if group['params']]
+
+
+class StackedMuon(Muon):
+    """
+    torch's Muon with a step of few operations: matrices of the same shape go through it together.
+
+    torch's takes one after the other. The network's are so small that a GPU waits for their
+    operations to be started, a third of the time of a training step.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Make a step with the gradients that there are; a closure has no meaning here."""
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for parameter in group['params']:
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for parameters in by_shape.values():
+                self._step(group, parameters)
+
+    def _step(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        gradients, buffers = [], []
+        for parameter in parameters:
+            state = self.state[parameter]
+            if 'momentum_buffer' not in state:
+                state['momentum_buffer'] = torch.zeros_like(parameter)
+            buffers.append(state['momentum_buffer'])
+            assert parameter.grad is not None
+            gradients.append(parameter.grad)
+        momentum = group['momentum']
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        updates = torch._foreach_lerp(gradients, buffers, momentum)
+        even = orthogonalised(
+            torch.stack(updates), group['ns_coefficients'], group['ns_steps'], group['eps']
+        ).to(parameters[0].dtype)
+        rate = 0.2 * math.sqrt(max(parameters[0].shape)) * group['lr']  # match_rms_adamw
+        torch._foreach_mul_(parameters, 1 - group['lr'] * group['weight_decay'])
+        torch._foreach_add_(parameters, even.unbind(), alpha=-rate)
+
+
+def orthogonalised(
+    matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
+    """
+    Bring the singular values of matrices (n, rows, columns) near 1, in bfloat16.
+
+    By Newton and Schulz's iteration of fifth order (arXiv 2502.16982, equation 2).
+    """
+    a, b, c = coefficients
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 class Joined(Optimizer):

@@ -44,16 +44,18 @@ from training.batches import DeviceBatch, from_pictures
 from training.config import RunConfig
 from training.criterion import Criterion, Losses, weighted_sum
 from training.crowdpose import CrowdPoseBody
+from training.data.dataset import Batch
 from training.denoising import DenoisingDraw
 from training.first_weights import set_first_weights
 from training.sampling import NumberedBatch
-from training.scene_pictures import SceneBatch, SceneStudio
+from training.scene_pictures import KeptScenes, SceneStudio
 from training.shares import Shares, step_shares
-from training.train_model import TrainingModel
+from training.train_model import EncoderOutput, TrainingModel
 
 logger = logging.getLogger(__name__)
 
-_DENOISING = 'dn_enc.'
+EXTRAS = ('dn_enc', 'token_head')
+"""What of the training model has weights beside the network's."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,6 @@ class BatchPlan:
 
     shares: Shares
     draw: DenoisingDraw
-    use_true_scale_map: bool
 
 
 class MeshRecipe:
@@ -93,29 +94,22 @@ class MeshRecipe:
     def prepare(self, batch: NumberedBatch) -> DeviceBatch:
         """Put a batch on the device; scenes are rendered there."""
         samples = batch.samples
-        if isinstance(samples, SceneBatch):
-            return self._rendered(samples, batch.indices)
-        return from_pictures(
-            samples,
-            batch.indices,
-            self._config.model.pad_multiple,
-            self._accelerator.device,
-        )
-
-    def _rendered(self, scenes: SceneBatch, indices: Sequence[int]) -> DeviceBatch:
-        """Return rendered scenes; where there are further rounds, they are kept for these."""
-        key = tuple(scenes.names)
-        if key in self._kept:
-            return self._kept[key]
-        self.start()
-        assert self._studio is not None
-        rendered = self._studio(scenes, indices)
-        if self._config.data.rounds > 1:
-            count = self._config.data.training[0].count
-            assert count is not None
-            while len(self._kept) * len(key) * self._accelerator.num_processes >= count:
-                self._kept.pop(next(iter(self._kept)))  # of the epoch before
-            self._kept[key] = rendered
+        if isinstance(samples, Batch):
+            return from_pictures(
+                samples,
+                batch.indices,
+                self._config.model.pad_multiple,
+                self._accelerator.device,
+            )
+        names = tuple(samples.names)
+        if isinstance(samples, KeptScenes):
+            rendered = self._kept.pop(names)
+        else:
+            self.start()
+            assert self._studio is not None
+            rendered = self._studio(samples, batch.indices)
+        if not batch.last:
+            self._kept[names] = rendered
         return rendered
 
     def plan(self, batches: Sequence[DeviceBatch], epoch: int) -> list[BatchPlan]:
@@ -136,7 +130,6 @@ class MeshRecipe:
                     share.most_people,
                     [noise_seed(training.seed, epoch, index) for index in batch.indices],
                 ),
-                epoch < training.true_map_epochs,
             )
             for batch, share in zip(batches, shares, strict=True)
         ]
@@ -146,9 +139,10 @@ class MeshRecipe:
         output = model(
             batch.images,
             batch.truth,
-            use_true_scale_map=plan.use_true_scale_map,
             draw=plan.draw,
         )
+        if isinstance(output, EncoderOutput):
+            return self._criterion.of_encoder(output, batch.truth, plan.shares)
         return self._criterion(output, batch.truth, plan.shares)[0]
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -186,6 +180,7 @@ def build_model(config: RunConfig, body: BodyData) -> TrainingModel:
         CrowdPoseBody(body, kid) if config.joints == 'crowdpose' else BodyLayer(body, kid),
         config.denoising,
         teach_tokens=config.teaches_tokens,
+        encoder_alone=config.training.encoder_alone,
     )
     path = starting_weights(config)
     if path is None:
@@ -224,7 +219,7 @@ def start_from(model: TrainingModel, state: State, path: Path) -> None:
     """
     Load weights: MA-HMR's, SAT-HMR's, this project's own, or DINOv2's for the encoder alone.
 
-    The denoising encoder is taken where the file has it with the same number of shapes.
+    `EXTRAS` are taken where the file has them in the same sizes.
     """
     if 'pos_embed' in state and 'cls_token' in state:
         load_dinov2(model.network, state, str(path))
@@ -234,18 +229,23 @@ def start_from(model: TrainingModel, state: State, path: Path) -> None:
     logger.info('starts from %s', path)
     if report.not_in_file:
         logger.info('new, since the file lacks them: %s', ', '.join(report.not_in_file))
-    if model.denoising is None:
-        return
-    own = model.dn_enc.state_dict()
-    given = {k: state[_DENOISING + k] for k in own if _DENOISING + k in state}
-    if given.keys() == own.keys() and all(given[k].shape == own[k].shape for k in own):
-        model.dn_enc.load_state_dict(given)
-    else:
-        logger.info('the denoising encoder is new: %s has none of this size', path)
+    for name, extra in _extras(model).items():
+        own = {f'{name}.{key}': value for key, value in extra.state_dict().items()}
+        given = {key: state[key] for key in own if key in state}
+        if given.keys() == own.keys() and all(given[k].shape == own[k].shape for k in own):
+            extra.load_state_dict({k.removeprefix(f'{name}.'): v for k, v in given.items()})
+        else:
+            logger.info('%s is new: %s has none of this size', name, path)
 
 
 def training_extras(model: TrainingModel) -> State:
     """Return what a file of weights holds beside the network, so that the stage can go on."""
-    if model.denoising is None:
-        return {}
-    return {_DENOISING + key: value for key, value in model.dn_enc.state_dict().items()}
+    return {
+        f'{name}.{key}': value
+        for name, extra in _extras(model).items()
+        for key, value in extra.state_dict().items()
+    }
+
+
+def _extras(model: TrainingModel) -> dict[str, nn.Module]:
+    return {name: module for name, module in model.named_children() if name in EXTRAS}

@@ -19,16 +19,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 import multiprocessing
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mahmr_model.errors import UserError
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from training.data.dataset import Batch, collate, Item, quiet_worker
-from training.scene_pictures import collate_scenes, DrawnScene, SceneBatch
+from training.scene_pictures import (
+    collate_scenes,
+    DrawnScene,
+    KeptScenes,
+    SceneBatch,
+    ScenePictures,
+)
 
-Place = tuple[int, int]
-"""An epoch and the index of a picture."""
+
+class Place(NamedTuple):
+    """Where a picture is: its number in the data set, and the epoch it is drawn for."""
+
+    epoch: int
+    number: int
+    again: bool = False
+    """Whether it came before in this epoch, and was kept."""
+    last: bool = True
+    """Whether it does not come again, and need not be kept."""
 
 
 class TrainingPictures(Protocol):
@@ -48,12 +62,14 @@ class TrainingPictures(Protocol):
 class NumberedBatch:
     """A batch, and the places (B,) of its samples in the data set."""
 
-    samples: Batch | SceneBatch
+    samples: Batch | SceneBatch | KeptScenes
     indices: Sequence[int]
+    last: bool = True
+    """Whether it does not come again, and need not be kept."""
 
     def pin_memory(self) -> NumberedBatch:
         """Return the batch where a device can fetch it by itself; for PyTorch's loader."""
-        return NumberedBatch(self.samples.pin_memory(), self.indices)
+        return NumberedBatch(self.samples.pin_memory(), self.indices, self.last)
 
 
 @dataclass(frozen=True)
@@ -65,7 +81,8 @@ class StepOrder:
     for each of P processes. So P processes, or A accumulated batches, see in a step what one
     process with a larger batch sees. What does not fill a step is left for another epoch.
 
-    Further rounds of an epoch go through the same steps in other orders.
+    With several `rounds` every step comes so many times in an epoch, at random places among the
+    others but before `kept` new steps have followed it: that many have to be kept.
     """
 
     pictures: int
@@ -74,6 +91,7 @@ class StepOrder:
     processes: int = 1
     seed: int = 42
     rounds: int = 1
+    kept: int = 1
 
     def __post_init__(self) -> None:
         """Refuse an epoch without a single step."""
@@ -103,15 +121,27 @@ class StepOrder:
         """Yield the batches of a process from a step on: A of them a step."""
         generator = torch.Generator().manual_seed(self.seed + epoch)
         order = torch.randperm(self.pictures, generator=generator).tolist()
-        steps = list(range(self.steps_a_round))
-        for _ in range(self.rounds - 1):
-            steps += torch.randperm(self.steps_a_round, generator=generator).tolist()
-        for step in steps[first_step:]:
+        steps = self._steps(generator)
+        last = {step: place for place, step in enumerate(steps)}
+        seen: set[int] = set()
+        for place, step in enumerate(steps[first_step:], first_step):
+            again = step in seen
+            seen.add(step)
             for turn in range(self.accumulation):
                 first = ((step * self.accumulation + turn) * self.processes + process) * (
                     self.batch_size
                 )
-                yield [(epoch, index) for index in order[slice(first, first + self.batch_size)]]
+                indices = order[slice(first, first + self.batch_size)]
+                yield [Place(epoch, index, again, last[step] == place) for index in indices]
+
+    def _steps(self, generator: torch.Generator) -> list[int]:
+        """Return the steps of an epoch, by the times at which they come again."""
+        first = torch.arange(self.steps_a_round, dtype=torch.float64)
+        again = torch.rand(self.rounds - 1, len(first), generator=generator, dtype=torch.float64)
+        delays = (again + torch.arange(self.rounds - 1)[:, None]) / max(self.rounds - 1, 1)
+        times = torch.cat([first[None], first + delays * self.kept])
+        order: list[int] = (times.flatten().sort(stable=True).indices % len(first)).tolist()
+        return order
 
 
 class EpochSampler(Sampler[list[Place]]):
@@ -131,24 +161,34 @@ class EpochSampler(Sampler[list[Place]]):
         return self._order.batches(self._epoch, self._process, self._first_step)
 
 
-class _Numbered(Dataset[tuple[Item | DrawnScene, int]]):
+Loaded = Item | DrawnScene | str
+"""A sample, a scene, or the name of a scene that was kept."""
+
+
+class _Numbered(Dataset[tuple[Loaded, Place]]):
     """A data set that is told the epoch with every index, since workers outlive epochs."""
 
     def __init__(self, pictures: TrainingPictures) -> None:
         self._pictures = pictures
 
-    def __getitem__(self, place: Place) -> tuple[Item | DrawnScene, int]:
-        epoch, index = place
-        self._pictures.set_epoch(epoch)
-        return self._pictures[index], index
+    def __getitem__(self, place: Place) -> tuple[Loaded, Place]:
+        self._pictures.set_epoch(place.epoch)
+        if place.again and isinstance(self._pictures, ScenePictures):
+            return self._pictures.name(place.number), place
+        return self._pictures[place.number], place
 
 
-def _collate(numbered: Sequence[tuple[Item | DrawnScene, int]]) -> NumberedBatch:
-    indices = [index for _, index in numbered]
-    scenes = [one for one, _ in numbered if isinstance(one, DrawnScene)]
-    if scenes:
-        return NumberedBatch(collate_scenes(scenes), indices)
-    return NumberedBatch(collate([one for one, _ in numbered if isinstance(one, Item)]), indices)
+def _collate(placed: Sequence[tuple[Loaded, Place]]) -> NumberedBatch:
+    indices, last = [place.number for _, place in placed], placed[0][1].last
+    names = [one for one, _ in placed if isinstance(one, str)]
+    scenes = [one for one, _ in placed if isinstance(one, DrawnScene)]
+    if names:
+        samples: Batch | SceneBatch | KeptScenes = KeptScenes(names)
+    elif scenes:
+        samples = collate_scenes(scenes)
+    else:
+        samples = collate([one for one, _ in placed if isinstance(one, Item)])
+    return NumberedBatch(samples, indices, last)
 
 
 def training_loader(

@@ -104,6 +104,7 @@ class Trainer:
         *,
         workers: int = 0,
         rounds: int = 1,
+        kept: int = 1,
         skip_limit: int = 100,
         after_epoch: AfterEpoch = _nothing,
     ) -> None:
@@ -117,6 +118,7 @@ class Trainer:
             accelerator.num_processes,
             config.seed,
             rounds,
+            -(-kept // (config.batch_size * config.accumulation)),
         )
         self._sampler = EpochSampler(self._order, accelerator.process_index)
         on_cuda = accelerator.device.type == 'cuda'

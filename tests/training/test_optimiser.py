@@ -25,7 +25,7 @@ import torch
 from torch import nn, Tensor
 from torch.optim import Muon
 from training.config import TrainingConfig
-from training.optimiser import Joined, make_optimiser
+from training.optimiser import Joined, make_optimiser, orthogonalised, StackedMuon
 
 CPU = torch.device('cpu')
 CONFIG = TrainingConfig(optimiser='muon', learning_rate=1e-3, encoder_learning_rate=1e-4)
@@ -110,3 +110,35 @@ def test_both_make_steps_and_their_state_goes_on() -> None:
         steps.step()
     for name, p in whole.named_parameters():
         assert torch.equal(p, again.get_parameter(name)), name
+
+
+def test_matrices_that_step_together_step_as_alone() -> None:
+    torch.manual_seed(0)
+    shapes = ((6, 24), (24, 6), (6, 6), (6, 24), (24, 6))
+    alone = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    together = [nn.Parameter(p.detach().clone()) for p in alone]
+    options = {'lr': 1e-2, 'weight_decay': 0.1, 'adjust_lr_fn': 'match_rms_adamw'}
+    optimisers = Muon(alone, **options), StackedMuon(together, **options)
+    for _ in range(3):
+        for one, other in zip(alone, together, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        before = [p.detach().clone() for p in together]
+        together[2].grad = alone[2].grad = None  # has no part in the step
+        for optimiser in optimisers:
+            optimiser.step()
+        for one, other, old in zip(alone, together, before, strict=True):
+            # Both orthogonalise in bfloat16, in which they round differently.
+            torch.testing.assert_close(other, one, rtol=0, atol=2e-4)
+            assert (other is together[2]) == bool((other == old).all())
+    states = [optimiser.state_dict() for optimiser in optimisers]
+    assert states[0]['state'].keys() == states[1]['state'].keys()
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    matrices = torch.randn(3, 12, 5) * torch.tensor([1.0, 1e-3, 1e3])[:, None, None]
+    values = torch.linalg.svdvals(
+        orthogonalised(matrices, (3.4445, -4.7750, 2.0315), 5, 1e-7).float()
+    )
+    assert 0.6 < float(values.min()) < float(values.max()) < 1.3

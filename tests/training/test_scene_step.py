@@ -17,15 +17,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from accelerate import Accelerator
 from mahmr_model.body.data import load_body, OPEN_BODY
+from mahmr_model.checkpoint import save_weights
 from tiny import MODEL, run_config, tiny_model, WEIGHTS
-from training.config import DataSource
-from training.recipe import MeshRecipe
+from training.batches import DeviceBatch
+from training.config import DataSource, TrainingConfig
+from training.recipe import MeshRecipe, training_extras
 from training.run_data import training_data
 from training.sampling import EpochSampler, StepOrder, training_loader
-from training.scene_pictures import SceneBatch
+from training.scene_pictures import KeptScenes, SceneBatch
 
 
 def test_every_parameter_has_a_gradient_and_every_loss_a_value() -> None:
@@ -53,38 +56,101 @@ def test_every_parameter_has_a_gradient_and_every_loss_a_value() -> None:
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
-def test_further_rounds_show_the_same_steps_in_another_order() -> None:
+def test_the_encoder_alone_learns_by_its_own_losses(tmp_path: Path) -> None:
+    scenes = DataSource('scenes', 'train', count=40)
+    names = ('map_confs', 'map_scales', 'token_j2ds', 'token_j3ds', 'fov')
+    config = run_config(
+        model=replace(MODEL, input_size=168, shapes=11),
+        losses=dict.fromkeys(names, 1.0),
+        denoising=None,
+        training=TrainingConfig(encoder_alone=True),
+    )
+    config = replace(config, data=replace(config.data, training=(scenes,)))
+    config.check_training()
+    recipe = MeshRecipe(config, Accelerator(cpu=True), load_body(OPEN_BODY))
+    sampler = EpochSampler(StepOrder(40, 3), 0)
+    loader = training_loader(training_data(config, OPEN_BODY), sampler, 0)
+    batch = recipe.prepare(next(iter(loader)))
+    model = tiny_model(config).train()
+    losses = recipe.losses(model, batch, recipe.plan([batch], 0)[0])
+    assert set(losses) == set(names)
+    recipe.total(losses).backward()
+    learning = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert learning == {n for n, p in model.named_parameters() if p.grad is not None}
+    tops = {name.removeprefix('network.').split('.')[0] for name in learning}
+    assert tops == {
+        'encoder',
+        'encoder_cr_token',
+        'encoder_pos_embeds',
+        'encoder_patch_proj',
+        'enc_inter_norm',
+        'scale_head',
+        'fov_head',
+        'token_head',
+    }
+    # What it has learnt goes on in the next stage, the head of the tokens as well.
+    path = tmp_path / 'weights.safetensors'
+    save_weights(model.network, path, 'open', training_extras(model))
+    following = replace(
+        config,
+        losses=config.losses | WEIGHTS,
+        training=TrainingConfig(seed=1),
+        starts_from=(str(path),),
+    )
+    state = tiny_model(following).state_dict()
+    assert all(bool((state[name] == value).all()) for name, value in model.state_dict().items())
+
+
+def test_every_step_comes_in_each_round_before_many_new_ones_have_followed_it() -> None:
     order = StepOrder(26, 2, accumulation=2, processes=3, rounds=3)
     assert (order.steps_a_round, order.steps) == (2, 6)
-    order = StepOrder(100, 5, processes=2, rounds=3)
+    order = StepOrder(200, 5, processes=2, rounds=3, kept=4)
     batches = list(order.batches(1, process=1))
-    assert len(batches) == order.steps == 30
-    rounds = [batches[slice(first, first + 10)] for first in (0, 10, 20)]
-    assert all(sorted(one) == sorted(rounds[0]) for one in rounds)
-    assert rounds[0] != rounds[1] != rounds[2]
-    assert batches[:10] == list(StepOrder(100, 5, processes=2).batches(1, process=1))
-    assert batches[13:] == list(order.batches(1, process=1, first_step=13))
+    assert len(batches) == order.steps == 60
+    once = [[p.number for p in batch] for batch in StepOrder(200, 5, processes=2).batches(1, 1)]
+    times: dict[int, list[int]] = {number: [] for number in range(20)}
+    new = -1
+    for batch in batches:
+        assert len({(place.again, place.last) for place in batch}) == 1
+        number = once.index([place.number for place in batch])
+        times[number].append(max(new, number))
+        new = max(new, number)
+        assert batch[0].again == (len(times[number]) > 1)
+        assert batch[0].last == (len(times[number]) == 3)
+    assert all(len(t) == 3 and t[0] == n and t[2] <= n + 4 for n, t in times.items())
+    assert len({t[2] - t[0] for t in times.values()}) > 1  # at random
 
 
-def test_scenes_are_rendered_once_for_all_rounds_and_then_forgotten() -> None:
-    scenes = DataSource('scenes', 'train', count=4)
-    config = run_config(model=replace(MODEL, input_size=168, shapes=11), body='open')
-    config = replace(config, data=replace(config.data, training=(scenes,), rounds=2))
+def test_a_run_that_goes_on_has_kept_nothing() -> None:
+    order = StepOrder(100, 5, processes=2, rounds=3, kept=4)
+    pictures = [[p.number for p in batch] for batch in order.batches(1, process=1)]
+    resumed = list(order.batches(1, process=1, first_step=13))
+    assert pictures[13:] == [[p.number for p in batch] for batch in resumed]
+    assert not resumed[0][0].again
+    missing = {tuple(batch) for batch in pictures[13:]}
+    assert sum(not batch[0].again for batch in resumed) == len(missing)
+    assert sum(batch[0].last for batch in resumed) == len(missing)
+
+
+def test_scenes_are_rendered_once_and_kept_until_they_come_for_the_last_time() -> None:
+    scenes = DataSource('scenes', 'train', count=12)
+    config = run_config(model=replace(MODEL, input_size=168, shapes=11))
+    config = replace(config, data=replace(config.data, training=(scenes,), rounds=3))
     recipe = MeshRecipe(config, Accelerator(cpu=True), load_body(OPEN_BODY))
-    sampler = EpochSampler(StepOrder(4, 2, rounds=2), 0)
+    sampler = EpochSampler(StepOrder(12, 2, rounds=3, kept=2), 0)
     loader = training_loader(training_data(config, OPEN_BODY), sampler, 0)
-    seen = []
+    names: set[str] = set()
     for epoch in range(2):
         sampler.set_start(epoch, 0)
-        batches = list(loader)
-        prepared = [recipe.prepare(batch) for batch in batches]
-        names = [tuple(batch.samples.names) for batch in batches]
-        first, second = (
-            dict(zip(names[slice(i, i + 2)], prepared[slice(i, i + 2)], strict=True))
-            for i in (0, 2)
-        )
-        assert first.keys() == second.keys()
-        assert all(first[name] is second[name] for name in first)
-        seen += list(first)
-        assert len(recipe._kept) == 2
-    assert len(set(seen)) == 4
+        seen: dict[tuple[str, ...], list[DeviceBatch]] = {}
+        for batch in loader:
+            key = tuple(batch.samples.names)
+            again = seen.setdefault(key, [])
+            assert type(batch.samples) is (KeptScenes if again else SceneBatch)  # drawn once, too
+            again.append(recipe.prepare(batch))
+            assert len(recipe._kept) <= 3
+        assert not recipe._kept
+        assert [len(same) for same in seen.values()] == [3] * 6
+        assert all(same[0] is same[1] is same[2] for same in seen.values())
+        names |= {name for key in seen for name in key}
+    assert len(names) == 24

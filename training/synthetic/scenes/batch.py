@@ -28,7 +28,7 @@ from training.synthetic.scenes.scene import Scene, ThingShape
 from training.synthetic.scenes.sensor import pack_sensors, SensorBatch
 
 SHAPES: tuple[ThingShape, ...] = ('box', 'cylinder', 'ellipsoid')
-_BATCH_COST_PX = 2_000_000
+_BATCH_COST_PX = 5_000_000
 """How many pixels a GPU could draw in the time that it takes to start a batch's operations."""
 _ROUND = 8
 """Canvases are multiples of JPEG's blocks."""
@@ -139,7 +139,7 @@ class Packed:
 
 
 def pack(
-    scenes: Sequence[Scene], looks: Sequence[Look] | None = None, at_once: int = 32
+    scenes: Sequence[Scene], looks: Sequence[Look] | None = None, at_once: int = 128
 ) -> Packed:
     """
     Pack at least one scene; for a data loader's `collate_fn`.

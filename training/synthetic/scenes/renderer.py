@@ -37,7 +37,7 @@ from training.synthetic.scenes.shadows import Casters, corners, sky_map, sun_map
 from training.synthetic.scenes.surroundings import look_around
 from training.synthetic.scenes.things import make_solids, place_things, PlacedThings
 
-_AT_ONCE_CPU, _AT_ONCE_GPU = 1, 32
+_AT_ONCE_CPU, _AT_ONCE_GPU = 1, 128
 
 
 @dataclass(frozen=True)
