@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 import math
 
 from mahmr_model.config import ModelConfig
@@ -172,17 +171,6 @@ class MAHMR(ImageEncoder):
         selection = self.select(coarse, scale_map)
         fine_features, fine_yx = self.fine_pass(images, coarse.cells, selection)
         return coarse, self.merge(coarse, selection, fine_features, fine_yx)
-
-    @cached_property
-    def encoder_names(self) -> frozenset[str]:
-        """Return the names of the parameters that make tokens, their map and their camera."""
-        with torch.device('meta'):
-            names = {name for name, _ in ImageEncoder(self.config).named_parameters()}
-        return frozenset(
-            name
-            for name, _ in self.named_parameters()
-            if name in names or name.startswith('fov_head.')
-        )
 
     def camera_branch(self, tokens: Tokens) -> Tensor | None:
         """Return the vertical field of view (B,) in radians, always in float32."""

@@ -31,7 +31,7 @@ from training.people import LayerMatch, Match, pair, QueryPeople
 from training.shares import Shares
 from training.target import Target
 from training.token_people import token_losses
-from training.train_model import EncoderOutput, TrainingOutput
+from training.train_model import TrainingOutput
 
 Losses = dict[str, Tensor]
 
@@ -50,13 +50,6 @@ def _times(losses: Losses, factors: Sequence[float]) -> Tensor:
     """Return all losses times a factor each: some 70 of them, in two operations."""
     stacked = torch.stack(list(losses.values()))
     return stacked * on_device(np.asarray(factors, np.float32), stacked.device)
-
-
-def _shared(losses: Losses, shares: Shares | None) -> Losses:
-    if shares is None:
-        return losses
-    parts = _times(losses, [shares.of(name) for name in losses]).unbind()
-    return dict(zip(losses, parts, strict=True))
 
 
 def base_name(name: str) -> str:
@@ -84,29 +77,22 @@ class Criterion:
         """
         truth = packed(targets)
         pending = self._pending_match(output, truth)
-        # What needs no match comes first: the device does it while the host is matching.
-        losses = self._of_encoder(output.encoder, truth)
-        if output.queries is not None:
-            losses |= self._denoising_confidence(output, output.queries, truth)
-        matched = pending.match()
-        losses |= self._losses_of_people(output, truth, matched)
-        return _shared(losses, shares), matched.layer(output.layers - 1)
-
-    def of_encoder(
-        self, output: EncoderOutput, truth: BatchTruth, shares: Shares | None = None
-    ) -> Losses:
-        """Return the losses of the encoder alone."""
-        return _shared(self._of_encoder(output, truth), shares)
-
-    def _of_encoder(self, output: EncoderOutput, truth: BatchTruth) -> Losses:
         losses: Losses = {}
+        # What needs no match comes first: the device does it while the host is matching.
         if output.scale_logits is not None:
             losses |= map_losses(output.scale_logits, truth)
         if output.fov_rad is not None:
             losses['fov'] = fov(output.fov_rad, truth)
         if output.token_people is not None:
             losses |= token_losses(output.token_people, truth, self.input_size)
-        return losses
+        if output.queries is not None:
+            losses |= self._denoising_confidence(output, output.queries, truth)
+        matched = pending.match()
+        losses |= self._losses_of_people(output, truth, matched)
+        if shares is not None:
+            parts = _times(losses, [shares.of(name) for name in losses]).unbind()
+            losses = dict(zip(losses, parts, strict=True))
+        return losses, matched.layer(output.layers - 1)
 
     @torch.no_grad()
     def _pending_match(self, output: TrainingOutput, truth: BatchTruth) -> PendingMatch:

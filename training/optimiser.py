@@ -34,8 +34,20 @@ WITHIN_BLOCKS = ('blocks.', 'decoder.layers.')
 Groups = list[dict[str, Any]]
 
 
-def make_optimiser(model: nn.Module, config: TrainingConfig, device: torch.device) -> Optimizer:
-    """Return the optimiser of a run; its groups are the encoder's parameters and all others."""
+def make_optimiser(
+    model: nn.Module, config: TrainingConfig, device: torch.device, *, recorded: bool = False
+) -> Optimizer:
+    """
+    Return the optimiser of a run; its groups are the encoder's parameters and all others.
+
+    One whose steps are `recorded` in a CUDA graph has its rates on the device.
+    """
+
+    def on_device(optimiser: Optimizer) -> Optimizer:
+        for group in optimiser.param_groups if recorded else ():
+            group['lr'] = torch.tensor(float(group['lr']), device=device)
+        return optimiser
+
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     muons = {}
     if config.optimiser == 'muon':
@@ -48,16 +60,17 @@ def make_optimiser(model: nn.Module, config: TrainingConfig, device: torch.devic
         _groups({name: p for name, p in named.items() if name not in muons}, config),
         weight_decay=config.weight_decay,
         fused=device.type == 'cuda',
+        capturable=recorded,
     )
     if not muons:
-        return adamw
+        return on_device(adamw)
     # Its steps are as long as AdamW's would be (arXiv 2502.16982), so that rates hold for both.
     muon = StackedMuon(
         _groups(muons, config),
         weight_decay=config.weight_decay,
         adjust_lr_fn='match_rms_adamw',
     )
-    return Joined(adamw, muon)
+    return on_device(Joined(adamw, muon))
 
 
 def _groups(named: Mapping[str, nn.Parameter], config: TrainingConfig) -> Groups:
@@ -111,7 +124,7 @@ class StackedMuon(Muon):
         ).to(parameters[0].dtype)
         rate = 0.2 * math.sqrt(max(parameters[0].shape)) * group['lr']  # match_rms_adamw
         torch._foreach_mul_(parameters, 1 - group['lr'] * group['weight_decay'])
-        torch._foreach_add_(parameters, even.unbind(), alpha=-rate)
+        torch._foreach_sub_(parameters, (even * rate).unbind())
 
 
 def orthogonalised(

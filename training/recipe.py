@@ -50,7 +50,7 @@ from training.first_weights import set_first_weights
 from training.sampling import NumberedBatch
 from training.scene_pictures import KeptScenes, SceneStudio
 from training.shares import Shares, step_shares
-from training.train_model import EncoderOutput, TrainingModel
+from training.train_model import TrainingModel
 
 logger = logging.getLogger(__name__)
 
@@ -141,8 +141,6 @@ class MeshRecipe:
             batch.truth,
             draw=plan.draw,
         )
-        if isinstance(output, EncoderOutput):
-            return self._criterion.of_encoder(output, batch.truth, plan.shares)
         return self._criterion(output, batch.truth, plan.shares)[0]
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -180,7 +178,6 @@ def build_model(config: RunConfig, body: BodyData) -> TrainingModel:
         CrowdPoseBody(body, kid) if config.joints == 'crowdpose' else BodyLayer(body, kid),
         config.denoising,
         teach_tokens=config.teaches_tokens,
-        encoder_alone=config.training.encoder_alone,
     )
     path = starting_weights(config)
     if path is None:

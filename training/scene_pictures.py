@@ -138,7 +138,7 @@ class SceneStudio:
         The renderer has to wait for the device a few times. On a stream of its own it does not
         wait for the step before, which the device still works on.
         """
-        with self._beside():
+        with self.beside():
             rendered = self._renderer.draw(scenes.packed)
             numbers = scenes.numbers.to(self._device)
             if self._mirrored:
@@ -152,5 +152,6 @@ class SceneStudio:
                 made.record(self._stream)
         return DeviceBatch(images, truth, indices, made)
 
-    def _beside(self) -> AbstractContextManager[object]:
+    def beside(self) -> AbstractContextManager[object]:
+        """Work on the stream on which scenes are rendered."""
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)

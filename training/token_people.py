@@ -67,14 +67,22 @@ class TokenHead(nn.Linear):
 
     def forward(self, tokens: Tokens) -> TokenPeople:  # type: ignore[override]
         """Read tokens as people."""
-        values = super().forward(tokens.features).float()
-        offsets, joints = values.split([_JOINTS * 2, _JOINTS * 3], dim=1)
+        offsets, joints = self.read(tokens.features)
         counts = np.asarray(tokens.lengths)
         return TokenPeople(
+            offsets,
+            joints,
+            tokens.centres_xy_norm * self._input_size,
+            on_device(np.repeat(np.arange(len(counts)), counts), offsets.device),
+        )
+
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Read tokens (T, C) as offsets (T, 45, 2) and joints (T, 45, 3) of `TokenPeople`."""
+        values = super().forward(features).float()
+        offsets, joints = values.split([_JOINTS * 2, _JOINTS * 3], dim=1)
+        return (
             TYPICAL_OFFSET * offsets.unflatten(1, (-1, 2)),
             TYPICAL_M * joints.unflatten(1, (-1, 3)),
-            tokens.centres_xy_norm * self._input_size,
-            on_device(np.repeat(np.arange(len(counts)), counts), values.device),
         )
 
 

@@ -48,18 +48,6 @@ POSE_AXIS_ANGLE = 24 * 3
 
 
 @dataclass(frozen=True)
-class EncoderOutput:
-    """What the losses read of the encoder, for a batch of B pictures."""
-
-    scale_logits: Tensor | None
-    """(N, 2) the scale map of the packed cells before the sigmoid, or None in plain mode."""
-    fov_rad: Tensor | None
-    """(B,), or None without camera branch."""
-    token_people: TokenPeople | None
-    """What tokens say of people, where they are taught that."""
-
-
-@dataclass(frozen=True)
 class TrainingOutput:
     """
     What the losses read of a batch of B pictures and L decoder layers.
@@ -79,7 +67,12 @@ class TrainingOutput:
     queries: DenoisingQueries | None
     denoising_logits: Tensor | None
     """(L, B, D) confidences of all denoising queries before the sigmoid."""
-    encoder: EncoderOutput
+    scale_logits: Tensor | None
+    """(N, 2) the scale map of the packed cells before the sigmoid, or None in plain mode."""
+    fov_rad: Tensor | None
+    """(B,), or None without camera branch."""
+    token_people: TokenPeople | None = None
+    """What tokens say of people, where they are taught that."""
 
     @property
     def learnt(self) -> list[QueryPeople]:
@@ -147,9 +140,7 @@ class TrainingModel(nn.Module):
         denoising: DenoisingConfig | None = None,
         *,
         teach_tokens: bool = False,
-        encoder_alone: bool = False,
     ) -> None:
-        """With `encoder_alone` nothing after the encoder runs or learns."""
         super().__init__()
         sizes = network.config
         self.network = network
@@ -160,10 +151,6 @@ class TrainingModel(nn.Module):
                 POSE_AXIS_ANGLE + network.config.shapes, network.config.hidden_dim
             )
         self.token_head = TokenHead(sizes.encoder_dim, sizes.input_size) if teach_tokens else None
-        self._encoder_alone = encoder_alone
-        if encoder_alone:
-            for name, parameter in network.named_parameters():
-                parameter.requires_grad_(name in network.encoder_names)
         self._half_weights = HalfWeights(self)
         self.pose = partial(query_people, body=self.body, input_size=sizes.input_size)
         self.project = partial(query_pixels, body=self.body, input_size=sizes.input_size)
@@ -175,7 +162,7 @@ class TrainingModel(nn.Module):
         *,
         use_true_scale_map: bool = False,
         draw: DenoisingDraw | None = None,
-    ) -> TrainingOutput | EncoderOutput:
+    ) -> TrainingOutput:
         """
         Predict from normalised, padded pictures (3, H, W), every decoder layer.
 
@@ -199,17 +186,10 @@ class TrainingModel(nn.Module):
         *,
         use_true_scale_map: bool,
         draw: DenoisingDraw | None,
-    ) -> TrainingOutput | EncoderOutput:
+    ) -> TrainingOutput:
         network = self.network
         coarse, tokens = network.encode(images, truth.scale_map if use_true_scale_map else None)
         fov_rad = network.camera_branch(tokens)
-        encoded = EncoderOutput(
-            None if coarse is None else coarse.scale_logits,
-            fov_rad,
-            None if self.token_head is None else self.token_head(tokens),
-        )
-        if self._encoder_alone:
-            return encoded
         memory, memory_position = network.memory(tokens)
         content, box_logits = network.learnt_queries(len(images))
 
@@ -236,7 +216,9 @@ class TrainingModel(nn.Module):
             self.project,
             queries,
             self._denoising_logits(decoded, first_learnt) if queries is not None else None,
-            encoded,
+            None if coarse is None else coarse.scale_logits,
+            fov_rad,
+            None if self.token_head is None else self.token_head(tokens),
         )
 
     def _denoising_logits(self, decoded: DecoderOutput, count: int) -> Tensor:

@@ -122,9 +122,13 @@ class ImageEncoder(nn.Module):
             camera_tokens,
         )
 
-    def coarse_pass(self, images: Sequence[Tensor]) -> CoarsePass:
-        """Look at pictures (3, H, W), sides multiples of 56, at half resolution."""
-        cells = self._cells(images)
+    def coarse_pass(self, images: Sequence[Tensor], cells: Cells | None = None) -> CoarsePass:
+        """
+        Look at pictures (3, H, W), sides multiples of 56, at half resolution.
+
+        `cells` are those that `cells` gives for pictures of these sizes.
+        """
+        cells = self.cells(images) if cells is None else cells
         # A cell shrunk to half mixes no pixels of its neighbours, so pictures are shrunk whole.
         half = functional.interpolate(_canvas(images), scale_factor=0.5, mode='bilinear')
         pixels = _cut(half, PATCH, cells.picture, cells.yx)
@@ -217,7 +221,7 @@ class ImageEncoder(nn.Module):
             camera_tokens,
         )
 
-    def _cells(self, images: Sequence[Tensor]) -> Cells:
+    def cells(self, images: Sequence[Tensor]) -> Cells:
         """List the cells of each picture in Morton order, those outside the picture skipped."""
         orders: dict[tuple[int, int], Tensor] = {}
         sizes = [(h // (2 * PATCH), w // (2 * PATCH)) for h, w in sizes_of(images)]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mahmr_model.transfer import on_device
 import numpy as np
@@ -80,6 +81,16 @@ def interleaving(counts: Sequence[Sequence[int]], device: torch.device) -> Tenso
     `counts[i][b]`: how many rows part i has of picture b. The joined rows are packed by picture,
     and those of a picture are in the order of the parts. The host's numbers go to the device once.
     """
+    return _interleaving(tuple(tuple(part) for part in counts), device)
+
+
+@lru_cache(maxsize=16)
+def _interleaving(counts: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # or training could not use it later
+        return _made_interleaving(counts, device)
+
+
+def _made_interleaving(counts: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
     rows = np.asarray(counts, np.int64)
     within_picture = rows.cumsum(0) - rows
     pictures = rows.sum(0)

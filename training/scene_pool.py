@@ -1,0 +1,148 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Rendered scenes on the device, all of one shape, that new ones replace one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from mahmr_model.body.joints import JOINT_NAMES_45
+from mahmr_model.config import ModelConfig
+from mahmr_model.encoder.cells import morton_codes
+from mahmr_model.preprocess import normalise
+from mahmr_model.transfer import on_device
+import numpy as np
+import torch
+from torch import Tensor
+from training.batches import DeviceBatch
+from training.token_people import STRIDE_PX
+
+MOST_PEOPLE = 10
+"""Of a scene."""
+
+
+@dataclass(frozen=True)
+class PoolPictures:
+    """B pictures and what their tokens can learn, of one shape whatever they show."""
+
+    images: Tensor
+    """(B, 3, S, S) normalised, black outside of the picture itself; float16 in the pool."""
+    scale_map: Tensor
+    """(B, N, 2) of all cells of the square in Morton order."""
+    person_map: Tensor
+    """(B, S/7 + 1, S/7 + 1) int8 who is seen at every seventh pixel, −1 nobody."""
+    joints_px: Tensor
+    """(B, 10, 45, 2)."""
+    joints_m: Tensor
+    """(B, 10, 45, 3) relative to the root."""
+    fov_rad: Tensor
+    """(B,) vertical, over the picture's own height."""
+
+    def at(self, places: Tensor) -> PoolPictures:
+        """Return some of them."""
+        return PoolPictures(*(getattr(self, f.name)[places] for f in fields(self)))
+
+
+class ScenePool:
+    """A ring of pictures: a batch takes the place of the oldest one."""
+
+    def __init__(self, config: ModelConfig, capacity: int, device: torch.device) -> None:
+        """Take the memory for `capacity` pictures; none is there yet."""
+        size, side = config.input_size, config.grid(1)
+        self._side = side
+        self._capacity, self._device = capacity, device
+        black = normalise(torch.zeros(1, 8, 8, 3, dtype=torch.uint8), 8)[0, :, :1, :1]
+        self._black = black.to(device, torch.float16)
+        order = morton_codes(side).flatten().argsort()
+        self._places = torch.empty_like(order)
+        self._places[order] = torch.arange(len(order))
+        self._places = self._places.to(device)
+        joints, rows = len(JOINT_NAMES_45), size // STRIDE_PX + 1
+
+        def new(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.empty(capacity, *shape, dtype=dtype, device=device)
+
+        self.pictures = PoolPictures(
+            new(3, size, size, dtype=torch.float16),
+            new(side * side, 2, dtype=torch.float16),
+            new(rows, rows, dtype=torch.int8),
+            new(MOST_PEOPLE, joints, 2),
+            new(MOST_PEOPLE, joints, 3),
+            new(),
+        )
+        self._filled, self._next, self._locked = 0, 0, 0
+
+    def __len__(self) -> int:
+        """Return how many pictures can be drawn."""
+        return self._filled - self._locked
+
+    def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return `count` places at random of pictures that are not just being replaced."""
+        start = self._next + self._locked if self._locked else 0
+        places = torch.randint(len(self), (count,), generator=generator, device=self._device)
+        return (start + places) % self._filled
+
+    @torch.no_grad()
+    def put(self, batch: DeviceBatch, yx: Tensor) -> None:
+        """
+        Put rendered pictures in the places of the oldest ones, all together.
+
+        `yx` (N, 2): rows and columns of their packed cells (`encoder.cells`).
+        """
+        count, truth = len(batch.images), batch.truth
+        assert truth.person_map is not None
+        if self._next + count > self._capacity:  # as many as before, so that none is cut
+            self._next = 0
+        first = self._next
+        self._locked = count if self._filled > first else 0
+        places = slice(first, first + count)
+        pool = self.pictures
+        canvas = batch.images.canvas
+        pool.images[places] = self._black
+        pool.images[places, :, : canvas.shape[2], : canvas.shape[3]] = canvas.half()
+        height, width = (
+            on_device(np.asarray(truth.sizes_hw, np.int64)[:, axis], self._device)
+            for axis in (0, 1)
+        )
+        pictures = torch.arange(count, device=self._device)
+        of_cells = torch.repeat_interleave(
+            pictures, on_device(np.asarray(truth.cells), self._device), output_size=len(yx)
+        )
+        pool.scale_map[places] = 0
+        pool.scale_map[first + of_cells, self._places[yx[:, 0] * self._side + yx[:, 1]]] = (
+            truth.scale_map.half()
+        )
+        picture = on_device(truth.picture, self._device)
+        number = on_device(np.arange(len(truth)) - truth.first_person[truth.picture], self._device)
+        numbers = torch.cat([number, number.new_full((1,), -1)])  # the last one for nobody
+        seen = truth.person_map
+        pool.person_map[places] = -1
+        inside = (torch.arange(seen.shape[1], device=self._device)[:, None] * STRIDE_PX) < (
+            height[:, None, None]
+        )
+        inside = inside & (
+            torch.arange(seen.shape[2], device=self._device) * STRIDE_PX < width[:, None, None]
+        )
+        pool.person_map[places, : seen.shape[1], : seen.shape[2]] = torch.where(
+            inside, numbers[seen.long()], -1
+        ).to(torch.int8)
+        joints_m = truth.joints_camera_m
+        pool.joints_px[first + picture, number] = truth.joints_px
+        pool.joints_m[first + picture, number] = joints_m - joints_m[:, :1]
+        pool.fov_rad[places] = 2 * (height / (2 * truth.picture_focal_px)).atan()
+        if self._device.type == 'cuda':
+            torch.cuda.current_stream(self._device).synchronize()
+        self._next, self._locked = first + count, 0
+        self._filled = max(self._filled, self._next)
