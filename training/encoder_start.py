@@ -264,6 +264,7 @@ def train_encoder(
                 save()
     save()
     writer.close()
+    logger.info('the encoder is done after %d steps', number)
     return 0
 
 
