@@ -104,7 +104,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     folder = config.folder
     body_path, body_kind = run_body(config)
     body = load_body(body_path)
-    if config.training.encoder_alone:
+    if config.training.recorded:
         _save_config(config)
         return train_encoder(config, accelerator, body, body_path, body_kind)
     model = build_model(config, body)

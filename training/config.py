@@ -124,10 +124,11 @@ class TrainingConfig:
     has used up what it had before.
     """
     seed: int = 42
-    encoder_alone: bool = False
+    recorded: bool = False
     """
-    Whether nothing after the encoder runs or learns: a start for weights that are new, in place
-    of DINOv2's. Its losses are those of map, tokens and camera.
+    Whether all steps are of one shape, recorded once and repeated, on scenes alone and without
+    denoising queries (`training.encoder_start`): many times as many. Without losses of queries
+    the encoder alone is trained.
     """
     compile: bool = False  # noqa: A003
     """
@@ -237,14 +238,19 @@ class RunConfig:
                     f'configuration {self.name!r} has joints={self.joints}; set the key, or train '
                     'on it in a run of its own.'
                 )
-        alone = self.training.encoder_alone
-        if alone and (self.denoising is not None or self.query_losses):
-            raise UserError(
-                f'The configuration {self.name!r} trains the encoder alone, which has no queries; '
-                f'set denoising: null, and leave out {", ".join(self.query_losses) or "nothing"} '
-                'below losses.'
-            )
-        needed = set() if alone else {'confs'}
+        recorded = self.training.recorded
+        for wrong, expected in (
+            (self.denoising is not None, 'denoising: null'),
+            (set(self.query_losses) & set(PAIR_LOSSES), f'no {" or ".join(PAIR_LOSSES)}'),
+            (not self.trains_on_scenes, 'scenes in data.training'),
+            (not (self.model.adaptive and self.model.camera_branch), 'levels and a camera_branch'),
+            (not self.teaches_tokens, f'weights of {" and ".join(TOKEN_LOSSES)}'),
+        ):
+            if recorded and wrong:
+                raise UserError(
+                    f'Recorded steps need {expected}; correct the configuration {self.name!r}.'
+                )
+        needed = {'confs'} if self.query_losses or not recorded else set()
         needed |= set(MAP_LOSSES) if self.model.adaptive else set()
         needed |= {'fov'} if self.model.camera_branch else set()
         needed |= set(TOKEN_LOSSES) if self.teaches_tokens else set()

@@ -31,10 +31,13 @@ import time
 
 from accelerate import Accelerator
 from mahmr_model.body.data import BodyData
-from mahmr_model.checkpoint import BodyKind, save_weights
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.checkpoint import BodyKind, load_state, read_state, save_weights
 from mahmr_model.encoder.cells import Cells
 from mahmr_model.encoder.encoder import ImageEncoder
+from mahmr_model.encoder.tokens import Tokens
 from mahmr_model.errors import UserError
+from mahmr_model.network import LayerPrediction, MAHMR
 from mahmr_model.preprocess import StackedImages
 import torch
 from torch import nn, Tensor
@@ -46,12 +49,13 @@ from training.half_weights import HalfWeights
 from training.losses.losses import confidence, FOV_TOO_LARGE
 from training.optimiser import make_optimiser
 from training.pace import MEASURED_EVERY, Pace
-from training.recipe import new_network
+from training.recipe import new_network, starting_weights
 from training.run_data import training_data
 from training.sampling import EpochSampler, NumberedBatch, StepOrder, training_loader
 from training.scene_pictures import SceneBatch, SceneStudio
 from training.scene_pool import PoolPictures, ScenePool
 from training.token_people import STRIDE_PX, TokenHead
+from training.whole_lesson import PeopleLesson
 
 logger = logging.getLogger(__name__)
 
@@ -61,33 +65,40 @@ _WARM_UPS = 3
 """Steps before the recorded one, which take memory and find kernels."""
 
 
-class EncoderLesson(nn.Module):
-    """The encoder, the head of its tokens, and their losses on pictures of one shape."""
+class Lesson(nn.Module):
+    """What is trained, and its losses on pictures of one shape: the encoder, or the network."""
 
     weights: Tensor
     picture: Tensor
 
-    def __init__(self, config: RunConfig, body: BodyData, pictures: int) -> None:
-        """Take a run and how many pictures a step has."""
+    def __init__(self, config: RunConfig, network: MAHMR, body: BodyData, pictures: int) -> None:
+        """Take a run and how many pictures a step has; queries learn where they have losses."""
         super().__init__()
         sizes = config.model
-        self.network = new_network(sizes, body)
+        self.network = network
         self.token_head = TokenHead(sizes.encoder_dim, sizes.input_size)
-        with torch.device('meta'):
-            names = {name for name, _ in ImageEncoder(sizes).named_parameters()}
-        for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(name in names or name.startswith('fov_head.'))
+        self.people: PeopleLesson | None = None
+        self.names: tuple[str, ...] = LOSSES
+        if config.query_losses:
+            layer = BodyLayer(body, kid=sizes.shapes == 11)
+            self.people = PeopleLesson(layer, config.matched_losses, sizes.input_size)
+            self.names += ('confs', *config.matched_losses)
+        else:
+            with torch.device('meta'):
+                names = {name for name, _ in ImageEncoder(sizes).named_parameters()}
+            for name, parameter in network.named_parameters():
+                parameter.requires_grad_(name in names or name.startswith('fov_head.'))
         self._half_weights = HalfWeights(self)
         self._precision = torch.bfloat16 if config.mixed_precision == 'bf16' else torch.float32
         self._selection = EvenSelection(pictures, sizes.grid(1) ** 2)
-        weights = [config.losses[name] for name in LOSSES]
+        weights = [config.losses[name] for name in self.names]
         self.register_buffer('weights', torch.tensor(weights), persistent=False)
         tokens = torch.arange(pictures).repeat_interleave(self._selection.tokens)
         self.register_buffer('picture', tokens, persistent=False)
         self._cells: Cells | None = None
 
     def forward(self, pictures: PoolPictures) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum of the losses, and these one by one as `LOSSES` names them."""
+        """Return the weighted sum of the losses, and these one by one as `names` says."""
         device = self.picture.device.type
         half = self._precision != torch.float32
         with torch.autocast(device, self._precision, enabled=half, cache_enabled=False):
@@ -108,17 +119,28 @@ class EncoderLesson(nn.Module):
         fine, fine_yx = network.fine_pass(stacked, coarse.cells, selection)
         tokens = network.merge(coarse, selection, fine, fine_yx)
         fov_rad = network.camera_branch(tokens)
+        assert fov_rad is not None
+        layers = [] if self.people is None else self._decoded(tokens, len(images))
         with torch.autocast(self.picture.device.type, enabled=False):
-            people = self.token_head.read(tokens.features.float())
-            assert fov_rad is not None
+            said = self.token_head.read(tokens.features.float())
             centres_px = tokens.centres_xy_norm * network.config.input_size
-            return torch.stack(
+            losses = torch.stack(
                 [
                     *map_losses(coarse.scale_logits.float(), pictures.scale_map),
-                    *self._token_losses(*people, centres_px, pictures),
+                    *self._token_losses(*said, centres_px, pictures),
                     fov_loss(fov_rad, pictures.fov_rad),
                 ]
             )
+            if self.people is None:
+                return losses
+            return torch.cat([losses, self.people(layers, fov_rad, pictures)])
+
+    def _decoded(self, tokens: Tokens, pictures: int) -> list[LayerPrediction]:
+        network = self.network
+        memory, position = network.memory(tokens)
+        content, box_logits = network.learnt_queries(pictures)
+        decoded = network.decode(content, box_logits, memory, position, tokens.lengths)
+        return network.heads(decoded, all_layers=True)
 
     def cells(self, images: StackedImages) -> Cells:
         """Return the cells of all pictures, which are the same in every step."""
@@ -155,11 +177,31 @@ def fov_loss(fov_rad: Tensor, true_rad: Tensor) -> Tensor:
     return (weights * (fov_rad - true_rad) ** 2).mean()
 
 
-class EncoderStep:
+def new_lesson(config: RunConfig, body: BodyData, pictures: int) -> Lesson:
+    """Return a run's lesson with the weights that it starts from."""
+    lesson = Lesson(config, new_network(config.model, body), body, pictures)
+    path = starting_weights(config)
+    if path is None:
+        logger.warning('%s starts from random weights', config.name)
+        return lesson
+    state = read_state(path)
+    load_state(lesson.network, state, str(path))
+    head = {
+        key.removeprefix('token_head.'): value
+        for key, value in state.items()
+        if key.startswith('token_head.')
+    }
+    if head:
+        lesson.token_head.load_state_dict(head)
+    logger.info('%s starts from %s', config.name, path)
+    return lesson
+
+
+class RecordedStep:
     """A step of the optimiser, recorded on CUDA and repeated."""
 
     def __init__(
-        self, config: RunConfig, lesson: EncoderLesson, pool: ScenePool, device: torch.device
+        self, config: RunConfig, lesson: Lesson, pool: ScenePool, device: torch.device
     ) -> None:
         """Take the pool, which holds some pictures already."""
         self._lesson, self._pool, self._device = lesson, pool, device
@@ -172,7 +214,7 @@ class EncoderStep:
         self._full = [float(rate) for rate in self._rates]
         self._learning = [p for p in lesson.parameters() if p.requires_grad]
         self._places = pool.draw(self._count)
-        self._sums = torch.zeros(len(LOSSES), device=device)
+        self._sums = torch.zeros(len(lesson.names), device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._steps = 0
 
@@ -212,7 +254,7 @@ class EncoderStep:
         means = (self._sums / max(self._steps, 1)).tolist()
         self._sums.zero_()
         self._steps = 0
-        return dict(zip(LOSSES, means, strict=True))
+        return dict(zip(self._lesson.names, means, strict=True))
 
     def _step(self) -> None:
         self._optimiser.zero_grad(set_to_none=True)
@@ -235,9 +277,9 @@ def train_encoder(
     device, training = accelerator.device, config.training
     torch.manual_seed(training.seed)
     studio = SceneStudio(body, config.model, device, mirrored=config.data.mirrored)
-    lesson = EncoderLesson(config, body, training.batch_size).to(device)
+    lesson = new_lesson(config, body, training.batch_size).to(device)
     filling = Filling(config, lesson, studio, body_path, device)
-    step = EncoderStep(config, lesson, filling.pool, device)
+    step = RecordedStep(config, lesson, filling.pool, device)
     if device.type == 'cuda':
         step.record()
     writer = SummaryWriter(str(config.folder / 'tensorboard'))
@@ -264,7 +306,7 @@ def train_encoder(
                 save()
     save()
     writer.close()
-    logger.info('the encoder is done after %d steps', number)
+    logger.info('done after %d steps', number)
     return 0
 
 
@@ -291,7 +333,7 @@ class Filling:
     def __init__(
         self,
         config: RunConfig,
-        lesson: EncoderLesson,
+        lesson: Lesson,
         studio: SceneStudio,
         body_path: Path,
         device: torch.device,
@@ -317,7 +359,8 @@ class Filling:
                 epoch += 1
 
         self._batches = batches()
-        self._due, self._share = 0.0, config.training.batch_size / both / config.data.rounds
+        self._kept, self._due = kept, 0.0
+        self._share = config.training.batch_size / both / config.data.rounds
         self._stop = threading.Event()
         self._failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._fill, name='scenes', daemon=True)
@@ -335,13 +378,11 @@ class Filling:
             self._thread.join()
 
     def beside_step(self) -> None:
-        """Render what a step is due; raises what went wrong in the thread."""
+        """Render what is due with a step; raises what went wrong in the thread."""
         if self._failed:
             raise self._failed[0]
-        if self._device.type == 'cuda':
-            return
         self._due += self._share
-        while self._due >= 1:
+        while self._device.type == 'cpu' and self._due >= 1:
             self._due -= self._render()
 
     def _fill(self) -> None:
@@ -349,7 +390,10 @@ class Filling:
             if self._device.type == 'cuda':  # a thread's is the first one
                 torch.cuda.set_device(self._lesson.picture.device)
             while not self._stop.is_set():
-                self._render()
+                if self.rendered < max(self._kept, self._due):
+                    self._render()
+                else:
+                    self._stop.wait(0.01)
         except BaseException as error:
             self._failed.append(error)
 

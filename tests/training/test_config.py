@@ -286,11 +286,13 @@ def test_unknown_configuration_names_the_known_ones() -> None:
         load_config('eval_3dwp')
 
 
-def test_the_encoder_alone_has_no_losses_of_queries() -> None:
-    with pytest.raises(UserError, match='leave out confs, boxes below losses'):
-        load_config('open_0', ['losses.confs=4', 'losses.boxes=2']).check_training()
-    with pytest.raises(UserError, match='set denoising: null'):
+def test_recorded_steps_have_neither_denoising_queries_nor_pairs() -> None:
+    with pytest.raises(UserError, match='Recorded steps need denoising: null'):
         load_config('open_0', ['denoising={dn_number: 2}']).check_training()
+    with pytest.raises(UserError, match='Recorded steps need no depths_mt or depths_re'):
+        load_config('open_0', ['losses.confs=4', 'losses.depths_mt=1']).check_training()
+    with pytest.raises(UserError, match='gives no weight to confs'):
+        load_config('open_0', ['losses.boxes=4']).check_training()
 
 
 def test_pictures_of_data_sets_are_not_kept_for_further_rounds() -> None:

@@ -17,15 +17,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from accelerate import Accelerator
 from mahmr_model.body.data import load_body, OPEN_BODY
-from mahmr_model.checkpoint import save_weights
 from tiny import MODEL, run_config, tiny_model, WEIGHTS
 from training.batches import DeviceBatch
-from training.config import DataSource, TrainingConfig
-from training.recipe import MeshRecipe, training_extras
+from training.config import DataSource
+from training.recipe import MeshRecipe
 from training.run_data import training_data
 from training.sampling import EpochSampler, StepOrder, training_loader
 from training.scene_pictures import KeptScenes, SceneBatch
@@ -54,51 +52,6 @@ def test_every_parameter_has_a_gradient_and_every_loss_a_value() -> None:
     assert plain == set(config.losses)
     recipe.total(losses).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
-
-
-def test_the_encoder_alone_learns_by_its_own_losses(tmp_path: Path) -> None:
-    scenes = DataSource('scenes', 'train', count=40)
-    names = ('map_confs', 'map_scales', 'token_j2ds', 'token_j3ds', 'fov')
-    config = run_config(
-        model=replace(MODEL, input_size=168, shapes=11),
-        losses=dict.fromkeys(names, 1.0),
-        denoising=None,
-        training=TrainingConfig(encoder_alone=True),
-    )
-    config = replace(config, data=replace(config.data, training=(scenes,)))
-    config.check_training()
-    recipe = MeshRecipe(config, Accelerator(cpu=True), load_body(OPEN_BODY))
-    sampler = EpochSampler(StepOrder(40, 3), 0)
-    loader = training_loader(training_data(config, OPEN_BODY), sampler, 0)
-    batch = recipe.prepare(next(iter(loader)))
-    model = tiny_model(config).train()
-    losses = recipe.losses(model, batch, recipe.plan([batch], 0)[0])
-    assert set(losses) == set(names)
-    recipe.total(losses).backward()
-    learning = {n for n, p in model.named_parameters() if p.requires_grad}
-    assert learning == {n for n, p in model.named_parameters() if p.grad is not None}
-    tops = {name.removeprefix('network.').split('.')[0] for name in learning}
-    assert tops == {
-        'encoder',
-        'encoder_cr_token',
-        'encoder_pos_embeds',
-        'encoder_patch_proj',
-        'enc_inter_norm',
-        'scale_head',
-        'fov_head',
-        'token_head',
-    }
-    # What it has learnt goes on in the next stage, the head of the tokens as well.
-    path = tmp_path / 'weights.safetensors'
-    save_weights(model.network, path, 'open', training_extras(model))
-    following = replace(
-        config,
-        losses=config.losses | WEIGHTS,
-        training=TrainingConfig(seed=1),
-        starts_from=(str(path),),
-    )
-    state = tiny_model(following).state_dict()
-    assert all(bool((state[name] == value).all()) for name, value in model.state_dict().items())
 
 
 def test_every_step_comes_in_each_round_before_many_new_ones_have_followed_it() -> None:
