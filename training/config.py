@@ -130,6 +130,11 @@ class TrainingConfig:
     denoising queries (`training.encoder_start`): many times as many. Without losses of queries
     the encoder alone is trained.
     """
+    decoder_alone: bool = False
+    """
+    Whether the encoder stays as it is and scenes are encoded once (`training.decoder_alone`):
+    many times as many steps on a CPU.
+    """
     compile: bool = False  # noqa: A003
     """
     Whether parts of the model are compiled, on CUDA: faster steps after a slow beginning. Worth it
