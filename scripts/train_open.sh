@@ -4,16 +4,18 @@
 #
 #   bash scripts/train_open.sh MINUTES OUT [KEY=VALUE ...]
 #
-# MINUTES of training in all (start-up of each stage not counted): 36 % of them the encoder, 40 %
-# stage 1, 10 % stage 2, the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3
-# plain run side by side; with one, stage 3 plain takes another 14 %. Without a GPU two processes share
-# the cores like two GPUs. After each stage its weights go to OUT as float16. Called again after an
-# interruption it goes on.
+# MINUTES of training in all (start-up of each stage not counted): 40 % of them the encoder, on one
+# GPU, 40 % stage 1, 8 % stage 2, the rest stage 3. From stage 1 on every GPU takes part; with two or
+# more, stage 3 and stage 3 plain run side by side; with one, stage 3 plain takes another 12 %. Without
+# a GPU two processes share the cores like two GPUs, and stages 2 and 3 leave the encoder as it is.
+# After each stage its weights go to OUT as float16. Called again after an interruption it goes on
+# (the encoder begins again).
+#
 # KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 minutes=$1 out=$2
@@ -33,7 +35,7 @@ if ! gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())'); then
     exit 2
 fi
 
-exports=()
+exports=() frozen=()
 
 share() { # of the minutes
     "$python" -c "print($minutes * $1)"
@@ -72,27 +74,29 @@ else # a process keeps some 3 GB of scenes
     devices=2 cards=('' '') cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
     overrides=(training.batch_size=8 data.workers=0 data.kept_scenes=1200 "${overrides[@]}")
+    frozen=(training.frozen_encoder=true data.rounds=12)
 fi
 if [ "$devices" -gt 1 ]; then
     all=("$python" -m torch.distributed.run --standalone --nproc_per_node "$devices")
 else
     all=("$python")
 fi
-stage open_0 "$(share 0.36)" "${all[@]}"
+stage open_0 "$(share 0.40)" env CUDA_VISIBLE_DEVICES="${cards[0]}" "$python"
 stage open_1 "$(share 0.40)" "${all[@]}"
-stage open_2 "$(share 0.10)" "${all[@]}"
+overrides=("${frozen[@]}" "${overrides[@]}")
+stage open_2 "$(share 0.08)" "${all[@]}"
 if [ "$devices" -gt 1 ]; then
     {
         exports=()
-        stage open_3_plain "$(share 0.14)" env CUDA_VISIBLE_DEVICES="${cards[1]}" "$python"
+        stage open_3_plain "$(share 0.12)" env CUDA_VISIBLE_DEVICES="${cards[1]}" "$python"
         exported
     } &
     plain=$!
-    stage open_3 "$(share 0.14)" env CUDA_VISIBLE_DEVICES="${cards[0]}" "$python"
+    stage open_3 "$(share 0.12)" env CUDA_VISIBLE_DEVICES="${cards[0]}" "$python"
     wait "$plain"
 else
-    stage open_3 "$(share 0.14)" "${all[@]}"
-    stage open_3_plain "$(share 0.14)" "${all[@]}"
+    stage open_3 "$(share 0.12)" "${all[@]}"
+    stage open_3_plain "$(share 0.12)" "${all[@]}"
 fi
 exported
 ls -l "$out"

@@ -34,7 +34,6 @@ from training.checkpoints import find_checkpoint, list_checkpoints
 from training.compiling import compile_parts
 from training.config import config_names, load_config, RunConfig, STAGES
 from training.data.dataset import Sample
-from training.decoder_alone import train_decoder
 from training.encoder_start import train_encoder
 from training.epoch_end import EpochEnd
 from training.evaluator import Evaluator
@@ -105,9 +104,6 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     folder = config.folder
     body_path, body_kind = run_body(config)
     body = load_body(body_path)
-    if config.training.decoder_alone:
-        _save_config(config)
-        return train_decoder(config, accelerator, body, body_path, body_kind)
     if config.training.recorded:
         _save_config(config)
         return train_encoder(config, accelerator, body, body_path, body_kind)
@@ -129,7 +125,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
         accelerator,
         config.training,
         model,
-        MeshRecipe(config, accelerator, body),
+        MeshRecipe(config, accelerator, body, model.network),
         data,
         folder,
         workers=config.data.workers,

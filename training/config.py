@@ -126,14 +126,14 @@ class TrainingConfig:
     seed: int = 42
     recorded: bool = False
     """
-    Whether all steps are of one shape, recorded once and repeated, on scenes alone and without
-    denoising queries (`training.encoder_start`): many times as many. Without losses of queries
-    the encoder alone is trained.
+    Whether the encoder alone is trained, on scenes, in steps of one shape that are recorded once
+    and repeated (`training.encoder_start`): many times as many. Its losses are those of map,
+    tokens and camera.
     """
-    decoder_alone: bool = False
+    frozen_encoder: bool = False
     """
-    Whether the encoder stays as it is and scenes are encoded once (`training.decoder_alone`):
-    many times as many steps on a CPU.
+    Whether encoder and camera branch stay as they are. Scenes are then kept as tokens, and a step
+    of a further round (`data.rounds`) costs the decoder alone.
     """
     compile: bool = False  # noqa: A003
     """
@@ -246,7 +246,7 @@ class RunConfig:
         recorded = self.training.recorded
         for wrong, expected in (
             (self.denoising is not None, 'denoising: null'),
-            (set(self.query_losses) & set(PAIR_LOSSES), f'no {" or ".join(PAIR_LOSSES)}'),
+            (self.query_losses, f'no losses of queries ({", ".join(self.query_losses)})'),
             (not self.trains_on_scenes, 'scenes in data.training'),
             (not (self.model.adaptive and self.model.camera_branch), 'levels and a camera_branch'),
             (not self.teaches_tokens, f'weights of {" and ".join(TOKEN_LOSSES)}'),
@@ -255,7 +255,12 @@ class RunConfig:
                 raise UserError(
                     f'Recorded steps need {expected}; correct the configuration {self.name!r}.'
                 )
-        needed = {'confs'} if self.query_losses or not recorded else set()
+        if self.training.frozen_encoder and self.teaches_tokens:
+            raise UserError(
+                f'The configuration {self.name!r} freezes the encoder and gives '
+                f'{" and ".join(TOKEN_LOSSES)} a weight, which teach it; set them to 0.'
+            )
+        needed = set() if recorded else {'confs'}
         needed |= set(MAP_LOSSES) if self.model.adaptive else set()
         needed |= {'fov'} if self.model.camera_branch else set()
         needed |= set(TOKEN_LOSSES) if self.teaches_tokens else set()

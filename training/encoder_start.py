@@ -31,13 +31,9 @@ import time
 
 from accelerate import Accelerator
 from mahmr_model.body.data import BodyData
-from mahmr_model.body.layer import BodyLayer
-from mahmr_model.checkpoint import BodyKind, load_state, read_state, save_weights
+from mahmr_model.checkpoint import BodyKind, save_weights
 from mahmr_model.encoder.cells import Cells
-from mahmr_model.encoder.encoder import ImageEncoder
-from mahmr_model.encoder.tokens import Tokens
 from mahmr_model.errors import UserError
-from mahmr_model.network import LayerPrediction, MAHMR
 from mahmr_model.preprocess import StackedImages
 import torch
 from torch import nn, Tensor
@@ -49,13 +45,12 @@ from training.half_weights import HalfWeights
 from training.losses.losses import confidence, FOV_TOO_LARGE
 from training.optimiser import make_optimiser
 from training.pace import MEASURED_EVERY, Pace
-from training.recipe import new_network, starting_weights
+from training.recipe import encoder_names, new_network
 from training.run_data import training_data
 from training.sampling import EpochSampler, NumberedBatch, StepOrder, training_loader
 from training.scene_pictures import SceneBatch, SceneStudio
 from training.scene_pool import PoolPictures, ScenePool
 from training.token_people import STRIDE_PX, TokenHead
-from training.whole_lesson import PeopleLesson
 
 logger = logging.getLogger(__name__)
 
@@ -65,40 +60,32 @@ _WARM_UPS = 3
 """Steps before the recorded one, which take memory and find kernels."""
 
 
-class Lesson(nn.Module):
-    """What is trained, and its losses on pictures of one shape: the encoder, or the network."""
+class EncoderLesson(nn.Module):
+    """The encoder, the head of its tokens, and their losses on pictures of one shape."""
 
     weights: Tensor
     picture: Tensor
 
-    def __init__(self, config: RunConfig, network: MAHMR, body: BodyData, pictures: int) -> None:
-        """Take a run and how many pictures a step has; queries learn where they have losses."""
+    def __init__(self, config: RunConfig, body: BodyData, pictures: int) -> None:
+        """Take a run and how many pictures a step has."""
         super().__init__()
         sizes = config.model
-        self.network = network
+        self.network = new_network(sizes, body)
         self.token_head = TokenHead(sizes.encoder_dim, sizes.input_size)
-        self.people: PeopleLesson | None = None
-        self.names: tuple[str, ...] = LOSSES
-        if config.query_losses:
-            layer = BodyLayer(body, kid=sizes.shapes == 11)
-            self.people = PeopleLesson(layer, config.matched_losses, sizes.input_size)
-            self.names += ('confs', *config.matched_losses)
-        else:
-            with torch.device('meta'):
-                names = {name for name, _ in ImageEncoder(sizes).named_parameters()}
-            for name, parameter in network.named_parameters():
-                parameter.requires_grad_(name in names or name.startswith('fov_head.'))
+        encoder = encoder_names(self.network)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name in encoder)
         self._half_weights = HalfWeights(self)
         self._precision = torch.bfloat16 if config.mixed_precision == 'bf16' else torch.float32
         self._selection = EvenSelection(pictures, sizes.grid(1) ** 2)
-        weights = [config.losses[name] for name in self.names]
+        weights = [config.losses[name] for name in LOSSES]
         self.register_buffer('weights', torch.tensor(weights), persistent=False)
         tokens = torch.arange(pictures).repeat_interleave(self._selection.tokens)
         self.register_buffer('picture', tokens, persistent=False)
         self._cells: Cells | None = None
 
     def forward(self, pictures: PoolPictures) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum of the losses, and these one by one as `names` says."""
+        """Return the weighted sum of the losses, and these one by one as `LOSSES` names them."""
         device = self.picture.device.type
         half = self._precision != torch.float32
         with torch.autocast(device, self._precision, enabled=half, cache_enabled=False):
@@ -120,27 +107,16 @@ class Lesson(nn.Module):
         tokens = network.merge(coarse, selection, fine, fine_yx)
         fov_rad = network.camera_branch(tokens)
         assert fov_rad is not None
-        layers = [] if self.people is None else self._decoded(tokens, len(images))
         with torch.autocast(self.picture.device.type, enabled=False):
             said = self.token_head.read(tokens.features.float())
             centres_px = tokens.centres_xy_norm * network.config.input_size
-            losses = torch.stack(
+            return torch.stack(
                 [
                     *map_losses(coarse.scale_logits.float(), pictures.scale_map),
                     *self._token_losses(*said, centres_px, pictures),
                     fov_loss(fov_rad, pictures.fov_rad),
                 ]
             )
-            if self.people is None:
-                return losses
-            return torch.cat([losses, self.people(layers, fov_rad, pictures)])
-
-    def _decoded(self, tokens: Tokens, pictures: int) -> list[LayerPrediction]:
-        network = self.network
-        memory, position = network.memory(tokens)
-        content, box_logits = network.learnt_queries(pictures)
-        decoded = network.decode(content, box_logits, memory, position, tokens.lengths)
-        return network.heads(decoded, all_layers=True)
 
     def cells(self, images: StackedImages) -> Cells:
         """Return the cells of all pictures, which are the same in every step."""
@@ -177,31 +153,11 @@ def fov_loss(fov_rad: Tensor, true_rad: Tensor) -> Tensor:
     return (weights * (fov_rad - true_rad) ** 2).mean()
 
 
-def new_lesson(config: RunConfig, body: BodyData, pictures: int) -> Lesson:
-    """Return a run's lesson with the weights that it starts from."""
-    lesson = Lesson(config, new_network(config.model, body), body, pictures)
-    path = starting_weights(config)
-    if path is None:
-        logger.warning('%s starts from random weights', config.name)
-        return lesson
-    state = read_state(path)
-    load_state(lesson.network, state, str(path))
-    head = {
-        key.removeprefix('token_head.'): value
-        for key, value in state.items()
-        if key.startswith('token_head.')
-    }
-    if head:
-        lesson.token_head.load_state_dict(head)
-    logger.info('%s starts from %s', config.name, path)
-    return lesson
-
-
 class RecordedStep:
     """A step of the optimiser, recorded on CUDA and repeated."""
 
     def __init__(
-        self, config: RunConfig, lesson: Lesson, pool: ScenePool, device: torch.device
+        self, config: RunConfig, lesson: EncoderLesson, pool: ScenePool, device: torch.device
     ) -> None:
         """Take the pool, which holds some pictures already."""
         self._lesson, self._pool, self._device = lesson, pool, device
@@ -214,7 +170,7 @@ class RecordedStep:
         self._full = [float(rate) for rate in self._rates]
         self._learning = [p for p in lesson.parameters() if p.requires_grad]
         self._places = pool.draw(self._count)
-        self._sums = torch.zeros(len(lesson.names), device=device)
+        self._sums = torch.zeros(len(LOSSES), device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._steps = 0
 
@@ -254,7 +210,7 @@ class RecordedStep:
         means = (self._sums / max(self._steps, 1)).tolist()
         self._sums.zero_()
         self._steps = 0
-        return dict(zip(self._lesson.names, means, strict=True))
+        return dict(zip(LOSSES, means, strict=True))
 
     def _step(self) -> None:
         self._optimiser.zero_grad(set_to_none=True)
@@ -277,7 +233,7 @@ def train_encoder(
     device, training = accelerator.device, config.training
     torch.manual_seed(training.seed)
     studio = SceneStudio(body, config.model, device, mirrored=config.data.mirrored)
-    lesson = new_lesson(config, body, training.batch_size).to(device)
+    lesson = EncoderLesson(config, body, training.batch_size).to(device)
     filling = Filling(config, lesson, studio, body_path, device)
     step = RecordedStep(config, lesson, filling.pool, device)
     if device.type == 'cuda':
@@ -333,7 +289,7 @@ class Filling:
     def __init__(
         self,
         config: RunConfig,
-        lesson: Lesson,
+        lesson: EncoderLesson,
         studio: SceneStudio,
         body_path: Path,
         device: torch.device,

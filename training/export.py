@@ -18,27 +18,41 @@ Write the weights of a run as a file to ship: float16, without what training alo
     python -m training.export runs/open_3 weights/mahmr_open.safetensors
 
 RUN is the folder of a run, or a file of weights. The header says network and body, so that the
-file is all that `mahmr_model.weights` needs.
+file is all that `mahmr_model.weights` needs. Every command shows people from a confidence of 0.3
+on, as published; with `--threshold T` all confidences are shifted so that 0.3 is where T was.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 import sys
 
 from mahmr_model.checkpoint import load_state, read_checkpoint, save_weights
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
+from mahmr_model.predictor import DEFAULT_THRESHOLD
 import torch
 from training.epoch_end import WEIGHTS
 
 MOST_MB = 60.0
 
 
-def export(run: Path, out: Path, most_mb: float = MOST_MB) -> float:
+def logit(probability: float) -> float:
+    """Return log(p / (1 − p)); UserError where p is not between 0 and 1."""
+    if not 0 < probability < 1:
+        raise UserError(f'A threshold is between 0 and 1, not {probability}.')
+    return math.log(probability / (1 - probability))
+
+
+def export(
+    run: Path, out: Path, most_mb: float = MOST_MB, threshold: float = DEFAULT_THRESHOLD
+) -> float:
     """
     Write the newest weights of a run (a folder, or a file) to `out`; returns its size in MB.
+
+    What had the confidence `threshold` will have that of the default one.
 
     Raises UserError where there are none, where float16 cannot hold them, or where the file would
     be larger than `most_mb`: then nothing is written.
@@ -51,6 +65,8 @@ def export(run: Path, out: Path, most_mb: float = MOST_MB) -> float:
     checkpoint = read_checkpoint(source)
     network = MAHMR(checkpoint.config)
     load_state(network, checkpoint.state, str(source))
+    with torch.no_grad():
+        network.conf_head.bias += logit(DEFAULT_THRESHOLD) - logit(threshold)
     network.half()
     for name, value in network.state_dict().items():
         if not bool(torch.isfinite(value).all()):
@@ -73,10 +89,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
     parser.add_argument('run', type=Path, metavar='RUN')
     parser.add_argument('out', type=Path, metavar='OUT.safetensors')
+    parser.add_argument(
+        '--threshold', type=float, default=DEFAULT_THRESHOLD, help='the confidence to become 0.3'
+    )
     parser.add_argument('--most-mb', type=float, default=MOST_MB, help='refuse a larger file')
     options = parser.parse_args(arguments)
     try:
-        size_mb = export(options.run, options.out, options.most_mb)
+        size_mb = export(options.run, options.out, options.most_mb, options.threshold)
     except UserError as error:
         sys.stderr.write(f'error: {error}\n')
         return 2

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from mahmr_model.checkpoint import (
     State,
 )
 from mahmr_model.config import ModelConfig
+from mahmr_model.encoder.encoder import ImageEncoder
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
 from mahmr_model.weights import weights_folders
@@ -70,13 +71,22 @@ class MeshRecipe:
     """The published losses; see `training.losses.losses` for each of them."""
 
     def __init__(
-        self, config: RunConfig, accelerator: Accelerator, body: BodyData | None = None
+        self,
+        config: RunConfig,
+        accelerator: Accelerator,
+        body: BodyData | None = None,
+        network: MAHMR | None = None,
     ) -> None:
-        """Take a run's settings, and the body of its scenes where it is trained on them."""
+        """
+        Take a run's settings, and the body of its scenes where it is trained on them.
+
+        A `network` whose encoder stays as it is encodes pictures when they are brought.
+        """
         self._config = config
         self._accelerator = accelerator
         self._body = body
         self._studio: SceneStudio | None = None
+        self._frozen = network if config.training.frozen_encoder else None
         self._kept: dict[tuple[str, ...], DeviceBatch] = {}
         self._criterion = Criterion(config.matched_losses, config.model.input_size)
 
@@ -95,11 +105,13 @@ class MeshRecipe:
         """Put a batch on the device; scenes are rendered there."""
         samples = batch.samples
         if isinstance(samples, Batch):
-            return from_pictures(
-                samples,
-                batch.indices,
-                self._config.model.pad_multiple,
-                self._accelerator.device,
+            return self._encoded(
+                from_pictures(
+                    samples,
+                    batch.indices,
+                    self._config.model.pad_multiple,
+                    self._accelerator.device,
+                )
             )
         names = tuple(samples.names)
         if isinstance(samples, KeptScenes):
@@ -107,10 +119,23 @@ class MeshRecipe:
         else:
             self.start()
             assert self._studio is not None
-            rendered = self._studio(samples, batch.indices)
+            rendered = self._encoded(self._studio(samples, batch.indices))
         if not batch.last:
             self._kept[names] = rendered
         return rendered
+
+    def _encoded(self, batch: DeviceBatch) -> DeviceBatch:
+        """Return a batch as its tokens where the encoder stays as it is."""
+        if self._frozen is None:
+            return batch
+        batch.wait()
+        with torch.no_grad(), self._accelerator.autocast():
+            return replace(
+                batch,
+                images=batch.images.without_pixels(),
+                encoded=self._frozen.encode(batch.images),
+                made=None,
+            )
 
     def plan(self, batches: Sequence[DeviceBatch], epoch: int) -> list[BatchPlan]:
         """Count what the batches of a step hold, over all processes (`training.shares`)."""
@@ -140,6 +165,7 @@ class MeshRecipe:
             batch.images,
             batch.truth,
             draw=plan.draw,
+            encoded=batch.encoded,
         )
         return self._criterion(output, batch.truth, plan.shares)[0]
 
@@ -184,7 +210,19 @@ def build_model(config: RunConfig, body: BodyData) -> TrainingModel:
         logger.warning('%s starts from random weights', config.name)
     else:
         start_from(model, read_state(path), path)
+    if config.training.frozen_encoder:
+        frozen = encoder_names(model.network)
+        for name, parameter in model.network.named_parameters():
+            parameter.requires_grad_(name not in frozen)
     return model
+
+
+def encoder_names(network: MAHMR) -> frozenset[str]:
+    """Return the names of the parameters that make tokens, their map and their camera."""
+    with torch.device('meta'):
+        names = {name for name, _ in ImageEncoder(network.config).named_parameters()}
+    branch = (name for name, _ in network.named_parameters() if name.startswith(CAMERA_BRANCH))
+    return frozenset(names).union(branch)
 
 
 def new_network(config: ModelConfig, body: BodyData) -> MAHMR:

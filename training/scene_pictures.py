@@ -150,7 +150,7 @@ class SceneStudio:
             if self._stream is not None:
                 made = torch.cuda.Event()
                 made.record(self._stream)
-        return DeviceBatch(images, truth, indices, made)
+        return DeviceBatch(images, truth, indices, made=made)
 
     def beside(self) -> AbstractContextManager[object]:
         """Work on the stream on which scenes are rendered."""

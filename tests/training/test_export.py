@@ -83,3 +83,11 @@ def test_run_without_weights_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / 'empty').mkdir()
     assert main([str(tmp_path / 'empty'), str(tmp_path / 'out.safetensors')]) == 2
     assert 'empty/weights.safetensors' in capsys.readouterr().err
+
+
+def test_a_threshold_becomes_the_usual_one(model: TrainingModel, tmp_path: Path) -> None:
+    out = tmp_path / 'shifted.safetensors'
+    assert main([str(tmp_path / 'run'), str(out), '--threshold', '0.4']) == 0
+    shift = load_model(out).network.conf_head.bias - model.network.conf_head.bias
+    logits = torch.tensor([0.3, 0.4]).logit()
+    assert float(shift) == pytest.approx(float(logits[0] - logits[1]), abs=5e-3)

@@ -21,6 +21,7 @@ from dataclasses import replace
 from accelerate import Accelerator
 from mahmr_model.body.data import load_body, OPEN_BODY
 from tiny import MODEL, run_config, tiny_model, WEIGHTS
+import torch
 from training.batches import DeviceBatch
 from training.config import DataSource
 from training.recipe import MeshRecipe
@@ -52,6 +53,39 @@ def test_every_parameter_has_a_gradient_and_every_loss_a_value() -> None:
     assert plain == set(config.losses)
     recipe.total(losses).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_a_frozen_encoder_is_asked_once_and_gives_the_same_losses() -> None:
+    scenes = DataSource('scenes', 'train', count=4)
+    config = run_config(model=replace(MODEL, input_size=168, shapes=11), denoising=None)
+    config = replace(config, data=replace(config.data, training=(scenes,), rounds=2))
+    frozen = replace(config, training=replace(config.training, frozen_encoder=True))
+    frozen.check_training()
+    body, model = load_body(OPEN_BODY), tiny_model(frozen)
+    loader = training_loader(
+        training_data(config, OPEN_BODY), EpochSampler(StepOrder(4, 2, rounds=2, kept=2), 0), 0
+    )
+    accelerator = Accelerator(cpu=True)
+    usual = MeshRecipe(config, accelerator, body)
+    recipe = MeshRecipe(frozen, accelerator, body, model.network)
+    loaded = list(loader)
+    prepared = [recipe.prepare(batch) for batch in loaded]
+    again = [batch for batch in loaded if isinstance(batch.samples, KeptScenes)]
+    assert len(again) == 2
+    first, pictures = prepared[0], usual.prepare(loaded[0])
+    assert first.images.canvas.numel() == 0
+    assert len(first.images) == len(pictures.images) == 2
+    with accelerator.autocast():
+        expected = usual.losses(model, pictures, usual.plan([pictures], 0)[0])
+        losses = recipe.losses(model, first, recipe.plan([first], 0)[0])
+    assert losses.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, msg=name)
+    recipe.total(losses).backward()
+    with_gradient = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert with_gradient == {n for n, p in model.named_parameters() if p.requires_grad}
+    assert not any(n.startswith(('network.encoder', 'network.fov')) for n in with_gradient)
+    assert 'network.feature_proj.weight' in with_gradient
 
 
 def test_every_step_comes_in_each_round_before_many_new_ones_have_followed_it() -> None:
