@@ -35,8 +35,8 @@ class ModelConfig:
     """
     The sizes of a network; the defaults are the published MA-HMR (arXiv 2511.13282), stage 3.
 
-    Anything about thresholds of people, devices or precision is not here: it does not change
-    what a checkpoint holds.
+    Beside sizes there is what belongs to trained weights. Devices, precision and the confidence
+    from which people are shown are not here.
     """
 
     input_size: int = 1288
@@ -59,6 +59,12 @@ class ModelConfig:
     """A cell shows a person where the scale map's first channel is above this."""
     fine_threshold: float = 0.5
     """A person is small, and wants fine tokens, where the second channel is below this."""
+    overlap_threshold: float = 1.0
+    """
+    Two people whose boxes around the joints have a larger IoU are taken for one, the more
+    confident (1: never, as published). For networks that were trained too short to keep their
+    queries apart.
+    """
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""

@@ -17,9 +17,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
+from mahmr_model.body.joints import SMPL_JOINT_NAMES
 from mahmr_model.types import Camera, FloatArray, ImageArray
 import numpy as np
 
@@ -71,6 +72,29 @@ class Found:
     """(N,)."""
     focal_xy_px: FloatArray
     """(2,) of the lens that placed them."""
+
+    def without_duplicates(self, overlap: float) -> Found:
+        """Leave out who overlaps with somebody more confident (`overlap_threshold`)."""
+        if overlap >= 1 or len(self.confidence) < 2:
+            return self
+        joints = self.joints_camera_m[:, : len(SMPL_JOINT_NAMES)]
+        pixels = joints[..., :2] / joints[..., 2:] * self.focal_xy_px
+        low, high = pixels.min(1), pixels.max(1)
+        inner = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+        shared = inner.clip(min=0).prod(-1)
+        area = (high - low).prod(-1)
+        iou = shared / (area[:, None] + area - shared)
+        kept: list[int] = []
+        for number in np.argsort(-self.confidence, kind='stable'):
+            if not (iou[number, kept] > overlap).any():
+                kept.append(int(number))
+        rows = sorted(kept)
+        of_people = {
+            field.name: getattr(self, field.name)[rows]
+            for field in fields(self)
+            if field.name != 'focal_xy_px'
+        }
+        return replace(self, **of_people)
 
     def not_finite(self) -> list[str]:
         """Name the fields in which something is not a finite number."""

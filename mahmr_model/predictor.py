@@ -293,6 +293,7 @@ class Predictor:
 
     def _people(self, picture: InputPicture, found: Found, inference_s: float) -> People:
         """Bring what the network says of one picture to that picture's own pixels."""
+        found = found.without_duplicates(self.network.config.overlap_threshold)
         height, width = picture.resized_hw
         own_height, own_width = picture.image_rgb.shape[:2]
         camera = picture.camera

@@ -19,12 +19,14 @@ Write the weights of a run as a file to ship: float16, without what training alo
 
 RUN is the folder of a run, or a file of weights. The header says network and body, so that the
 file is all that `mahmr_model.weights` needs. Every command shows people from a confidence of 0.3
-on, as published; with `--threshold T` all confidences are shifted so that 0.3 is where T was.
+on, as published; with `--threshold T` all confidences are shifted so that 0.3 is where T was, and
+with `--overlap IOU` two people who overlap by more are taken for one.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 import math
 from pathlib import Path
 import sys
@@ -47,12 +49,17 @@ def logit(probability: float) -> float:
 
 
 def export(
-    run: Path, out: Path, most_mb: float = MOST_MB, threshold: float = DEFAULT_THRESHOLD
+    run: Path,
+    out: Path,
+    most_mb: float = MOST_MB,
+    threshold: float = DEFAULT_THRESHOLD,
+    overlap: float = 1.0,
 ) -> float:
     """
     Write the newest weights of a run (a folder, or a file) to `out`; returns its size in MB.
 
-    What had the confidence `threshold` will have that of the default one.
+    What had the confidence `threshold` will have that of the default one; `overlap` is the
+    network's `overlap_threshold`.
 
     Raises UserError where there are none, where float16 cannot hold them, or where the file would
     be larger than `most_mb`: then nothing is written.
@@ -63,10 +70,10 @@ def export(
     if out.suffix != '.safetensors':
         raise UserError(f'{out}: the file to write should end in .safetensors.')
     checkpoint = read_checkpoint(source)
-    network = MAHMR(checkpoint.config)
+    network = MAHMR(replace(checkpoint.config, overlap_threshold=overlap))
     load_state(network, checkpoint.state, str(source))
     with torch.no_grad():
-        network.conf_head.bias += logit(DEFAULT_THRESHOLD) - logit(threshold)
+        network.conf_head.bias.add_(logit(DEFAULT_THRESHOLD) - logit(threshold))
     network.half()
     for name, value in network.state_dict().items():
         if not bool(torch.isfinite(value).all()):
@@ -92,10 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         '--threshold', type=float, default=DEFAULT_THRESHOLD, help='the confidence to become 0.3'
     )
+    parser.add_argument('--overlap', type=float, default=1.0, metavar='IOU')
     parser.add_argument('--most-mb', type=float, default=MOST_MB, help='refuse a larger file')
     options = parser.parse_args(arguments)
     try:
-        size_mb = export(options.run, options.out, options.most_mb, options.threshold)
+        size_mb = export(
+            options.run, options.out, options.most_mb, options.threshold, options.overlap
+        )
     except UserError as error:
         sys.stderr.write(f'error: {error}\n')
         return 2

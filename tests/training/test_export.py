@@ -87,7 +87,9 @@ def test_run_without_weights_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_threshold_becomes_the_usual_one(model: TrainingModel, tmp_path: Path) -> None:
     out = tmp_path / 'shifted.safetensors'
-    assert main([str(tmp_path / 'run'), str(out), '--threshold', '0.4']) == 0
-    shift = load_model(out).network.conf_head.bias - model.network.conf_head.bias
+    options = ['--threshold', '0.4', '--overlap', '0.5']
+    assert main([str(tmp_path / 'run'), str(out), *options]) == 0
+    assert read_checkpoint(out).config.overlap_threshold == 0.5
+    shift = (load_model(out).network.conf_head.bias - model.network.conf_head.bias).detach()
     logits = torch.tensor([0.3, 0.4]).logit()
     assert float(shift) == pytest.approx(float(logits[0] - logits[1]), abs=5e-3)
