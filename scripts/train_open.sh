@@ -74,7 +74,7 @@ else # a process keeps some 3 GB of scenes
     devices=2 cards=('' '') cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
     overrides=(training.batch_size=8 data.workers=0 data.kept_scenes=1200 "${overrides[@]}")
-    frozen=(training.frozen_encoder=true data.rounds=12)
+    frozen=(training.frozen_encoder=true training.learning_rate=2e-4 data.rounds=12)
 fi
 if [ "$devices" -gt 1 ]; then
     all=("$python" -m torch.distributed.run --standalone --nproc_per_node "$devices")

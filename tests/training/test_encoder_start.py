@@ -88,8 +88,8 @@ def test_the_pool_holds_what_was_rendered(rendered: DeviceBatch) -> None:
         seen = truth.person_map[number, : -(-height // 7), : -(-width // 7)]
         mine = pictures.person_map[number, : seen.shape[0], : seen.shape[1]].long()
         assert (mine == torch.where(seen < 0, -1, seen - int(first))).all()
-        assert (pictures.person_map[number, seen.shape[0] :] == -1).all()
-        assert (pictures.person_map[number, :, seen.shape[1] :] == -1).all()
+        assert (pictures.person_map[number][slice(seen.shape[0], None)] == -1).all()
+        assert (pictures.person_map[number][:, slice(seen.shape[1], None)] == -1).all()
 
 
 def test_a_batch_takes_the_place_of_the_oldest(rendered: DeviceBatch) -> None:
