@@ -49,7 +49,7 @@ def humans(people: People, header: Any, lens: Lens) -> Any:
         undistorted=lens.distortion is not None,
         untrained=people.untrained,
         inference_s=people.inference_s,
-        faces=people.faces.astype(np.uint32).reshape(-1 if len(people) else 0),
+        faces=people.faces[slice(None if len(people) else 0)].astype(np.uint32).ravel(),
         humans=[_human(people, index) for index in range(len(people))],
     )
 

@@ -181,6 +181,22 @@ def test_people_are_written_as_they_are(tmp_path: Path) -> None:
     assert label.text == '1: 1.70 m tall, 4.0 m UNTRAINED'
 
 
+def test_a_picture_without_people_is_a_message_without_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = StandIn.__call__
+
+    def nobody(self: StandIn, image_rgb: ImageArray, camera: Camera | None) -> People:
+        people = seen(self, image_rgb, camera)
+        arrays = {n: v for n, v in vars(people).items() if isinstance(v, np.ndarray)}
+        return replace(people, **{n: v[:0] for n, v in arrays.items() if n != 'faces'})
+
+    monkeypatch.setattr(StandIn, '__call__', nobody)
+    results = Run(tmp_path, clip(count=2)).results()
+    assert len(results) == 2
+    assert all(len(array.humans) == len(array.faces) == 0 for _, array in results)
+
+
 def test_a_raw_picture_has_k_and_is_straightened(tmp_path: Path) -> None:
     run = Run(tmp_path, clip(info=camera_info(SIZE, START_NS, K, P, DISTORTED)))
     assert run.seen.cameras == [Camera(*K, *SIZE)] * 3
