@@ -24,6 +24,7 @@ one, drawing pictures from a pool (`scene_pool`) that is rendered meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 import logging
 from pathlib import Path
 import threading
@@ -42,15 +43,15 @@ from training.config import MAP_LOSSES, RunConfig, TOKEN_LOSSES
 from training.epoch_end import WEIGHTS
 from training.even_tokens import EvenSelection
 from training.half_weights import HalfWeights
-from training.losses.losses import confidence, FOV_TOO_LARGE
+from training.losses.losses import cell_losses, fov_errors
 from training.optimiser import make_optimiser
 from training.pace import MEASURED_EVERY, Pace
-from training.recipe import encoder_names, new_network
+from training.recipe import encoder_names, new_network, training_extras
 from training.run_data import training_data
 from training.sampling import EpochSampler, NumberedBatch, StepOrder, training_loader
 from training.scene_pictures import SceneBatch, SceneStudio
 from training.scene_pool import PoolPictures, ScenePool
-from training.token_people import STRIDE_PX, TokenHead
+from training.token_people import STRIDE_PX, token_errors, TokenHead, TokenPeople
 
 logger = logging.getLogger(__name__)
 
@@ -107,16 +108,16 @@ class EncoderLesson(nn.Module):
         tokens = network.merge(coarse, selection, fine, fine_yx)
         fov_rad = network.camera_branch(tokens)
         assert fov_rad is not None
+        scale_map = pictures.scale_map.flatten(0, 1).float()
         with torch.autocast(self.picture.device.type, enabled=False):
-            said = self.token_head.read(tokens.features.float())
-            centres_px = tokens.centres_xy_norm * network.config.input_size
-            return torch.stack(
-                [
-                    *map_losses(coarse.scale_logits.float(), pictures.scale_map),
-                    *self._token_losses(*said, centres_px, pictures),
-                    fov_loss(fov_rad, pictures.fov_rad),
-                ]
+            tokens = replace(tokens, features=tokens.features.float())
+            losses = cell_losses(
+                coarse.scale_logits, scale_map, torch.ones_like(scale_map[:, 0], dtype=torch.bool)
             )
+            losses |= self._token_losses(self.token_head(tokens, self.picture), pictures)
+            # The mean of pictures, in place of their sum.
+            losses['fov'] = fov_errors(fov_rad, pictures.fov_rad).mean()
+        return torch.stack([losses[name] for name in LOSSES])
 
     def cells(self, images: StackedImages) -> Cells:
         """Return the cells of all pictures, which are the same in every step."""
@@ -124,33 +125,15 @@ class EncoderLesson(nn.Module):
             self._cells = self.network.cells(images)
         return self._cells
 
-    def _token_losses(
-        self, offsets: Tensor, joints_m: Tensor, centres_px: Tensor, pictures: PoolPictures
-    ) -> tuple[Tensor, Tensor]:
-        """Return the mean errors of tokens that show somebody, as of `token_people`."""
-        column, row = (centres_px / STRIDE_PX).round().long().unbind(1)
+    def _token_losses(self, said: TokenPeople, pictures: PoolPictures) -> dict[str, Tensor]:
+        """Return the mean errors of tokens that show somebody."""
+        column, row = (said.centres_px / STRIDE_PX).round().long().unbind(1)
         person = pictures.person_map[self.picture, row, column].long()
         shown, place = person >= 0, (self.picture, person.clamp(min=0))
-        true = (pictures.joints_px[place] - centres_px[:, None]) / self.network.config.input_size
-        j2ds = (offsets - true).abs().mean((1, 2))
-        j3ds = (joints_m - pictures.joints_m[place]).abs().mean((1, 2))
+        joints_px, joints_m = pictures.joints_px[place], pictures.joints_m[place]
         count = shown.sum().clamp(min=1)
-        return torch.where(shown, j2ds, 0).sum() / count, torch.where(shown, j3ds, 0).sum() / count
-
-
-def map_losses(logits: Tensor, scale_map: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `map_confs` and `map_scales` of maps (B·N, 2) against (B, N, 2), as published."""
-    presence, size = scale_map.flatten(0, 1).float().unbind(1)
-    present = presence > 0.5
-    sizes = (logits[:, 1].sigmoid() - size).abs()
-    count = present.sum().clamp(min=1)
-    return confidence(logits[:, 0], presence).mean(), torch.where(present, sizes, 0).sum() / count
-
-
-def fov_loss(fov_rad: Tensor, true_rad: Tensor) -> Tensor:
-    """Return the published loss, but the mean of pictures (B,) in place of their sum."""
-    weights = torch.where(fov_rad > true_rad, FOV_TOO_LARGE, 1.0)
-    return (weights * (fov_rad - true_rad) ** 2).mean()
+        size = self.network.config.input_size
+        return token_errors(said, joints_px, joints_m, shown, count, size)
 
 
 class RecordedStep:
@@ -243,8 +226,7 @@ def train_encoder(
     start = time.monotonic()
 
     def save() -> None:
-        extras = {f'token_head.{k}': v for k, v in lesson.token_head.state_dict().items()}
-        save_weights(lesson.network, config.folder / WEIGHTS, kind, extras)
+        save_weights(lesson.network, config.folder / WEIGHTS, kind, training_extras(lesson))
 
     number = 0
     with filling:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-import math
 from pathlib import Path
 import sys
 
@@ -39,13 +38,6 @@ import torch
 from training.epoch_end import WEIGHTS
 
 MOST_MB = 60.0
-
-
-def logit(probability: float) -> float:
-    """Return log(p / (1 − p)); UserError where p is not between 0 and 1."""
-    if not 0 < probability < 1:
-        raise UserError(f'A threshold is between 0 and 1, not {probability}.')
-    return math.log(probability / (1 - probability))
 
 
 def export(
@@ -69,11 +61,14 @@ def export(
         raise UserError(f'{out}: this is the file that is read; name another one to write.')
     if out.suffix != '.safetensors':
         raise UserError(f'{out}: the file to write should end in .safetensors.')
+    if not 0 < threshold < 1:
+        raise UserError(f'A threshold is between 0 and 1, not {threshold}.')
     checkpoint = read_checkpoint(source)
     network = MAHMR(replace(checkpoint.config, overlap_threshold=overlap))
     load_state(network, checkpoint.state, str(source))
+    default, own = torch.tensor([DEFAULT_THRESHOLD, threshold]).logit()
     with torch.no_grad():
-        network.conf_head.bias.add_(logit(DEFAULT_THRESHOLD) - logit(threshold))
+        network.conf_head.bias.add_(default - own)
     network.half()
     for name, value in network.state_dict().items():
         if not bool(torch.isfinite(value).all()):

@@ -273,7 +273,7 @@ def start_from(model: TrainingModel, state: State, path: Path) -> None:
             logger.info('%s is new: %s has none of this size', name, path)
 
 
-def training_extras(model: TrainingModel) -> State:
+def training_extras(model: nn.Module) -> State:
     """Return what a file of weights holds beside the network, so that the stage can go on."""
     return {
         f'{name}.{key}': value
@@ -282,5 +282,5 @@ def training_extras(model: TrainingModel) -> State:
     }
 
 
-def _extras(model: TrainingModel) -> dict[str, nn.Module]:
+def _extras(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_children() if name in EXTRAS}

@@ -88,10 +88,10 @@ class ScenePool:
         """Return how many pictures can be drawn."""
         return self._filled - self._locked
 
-    def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+    def draw(self, count: int) -> Tensor:
         """Return `count` places at random of pictures that are not just being replaced."""
         start = self._next + self._locked if self._locked else 0
-        places = torch.randint(len(self), (count,), generator=generator, device=self._device)
+        places = torch.randint(len(self), (count,), device=self._device)
         return (start + places) % self._filled
 
     @torch.no_grad()

@@ -65,24 +65,20 @@ class TokenHead(nn.Linear):
         super().__init__(encoder_dim, _JOINTS * 5)
         self._input_size = input_size
 
-    def forward(self, tokens: Tokens) -> TokenPeople:  # type: ignore[override]
-        """Read tokens as people."""
-        offsets, joints = self.read(tokens.features)
-        counts = np.asarray(tokens.lengths)
-        return TokenPeople(
-            offsets,
-            joints,
-            tokens.centres_xy_norm * self._input_size,
-            on_device(np.repeat(np.arange(len(counts)), counts), offsets.device),
-        )
-
-    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Read tokens (T, C) as offsets (T, 45, 2) and joints (T, 45, 3) of `TokenPeople`."""
-        values = super().forward(features).float()
+    def forward(  # type: ignore[override]
+        self, tokens: Tokens, picture: Tensor | None = None
+    ) -> TokenPeople:
+        """Read tokens as people; `picture` as of `TokenPeople`, where the device has it."""
+        values = super().forward(tokens.features).float()
         offsets, joints = values.split([_JOINTS * 2, _JOINTS * 3], dim=1)
-        return (
+        if picture is None:
+            counts = np.asarray(tokens.lengths)
+            picture = on_device(np.repeat(np.arange(len(counts)), counts), values.device)
+        return TokenPeople(
             TYPICAL_OFFSET * offsets.unflatten(1, (-1, 2)),
             TYPICAL_M * joints.unflatten(1, (-1, 3)),
+            tokens.centres_xy_norm * self._input_size,
+            picture,
         )
 
 
@@ -100,14 +96,30 @@ def token_losses(said: TokenPeople, truth: BatchTruth, input_size: int) -> dict[
         return {'token_j2ds': nothing, 'token_j3ds': nothing}
     person = _person(said, truth)
     shown, row = person >= 0, person.clamp(min=0)
-    joints_px = truth.joints_px[row]
-    offsets = (joints_px - said.centres_px[:, None]) / input_size
     root_relative = (truth.joints_camera_m - truth.joints_camera_m[:, :1])[row]
+    return token_errors(said, truth.joints_px[row], root_relative, shown, cells, input_size)
+
+
+def token_errors(
+    said: TokenPeople,
+    joints_px: Tensor,
+    joints_m: Tensor,
+    shown: Tensor,
+    count: Tensor,
+    input_size: int,
+) -> dict[str, Tensor]:
+    """
+    Return the sums of `token_losses` divided by a count.
+
+    Each token's person has joints_px (T, 45, 2) and joints_m (T, 45, 3), relative to the root;
+    shown (T,) says which tokens show somebody.
+    """
+    offsets = (joints_px - said.centres_px[:, None]) / input_size
     j2ds = (said.offsets - offsets).abs().mean((1, 2))
-    j3ds = (said.joints_m - root_relative).abs().mean((1, 2))
+    j3ds = (said.joints_m - joints_m).abs().mean((1, 2))
     return {
-        'token_j2ds': torch.where(shown, j2ds, 0).sum() / cells,
-        'token_j3ds': torch.where(shown, j3ds, 0).sum() / cells,
+        'token_j2ds': torch.where(shown, j2ds, 0).sum() / count,
+        'token_j3ds': torch.where(shown, j3ds, 0).sum() / count,
     }
 
 

@@ -87,21 +87,17 @@ def interleaving(counts: Sequence[Sequence[int]], device: torch.device) -> Tenso
 @lru_cache(maxsize=16)
 def _interleaving(counts: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # or training could not use it later
-        return _made_interleaving(counts, device)
-
-
-def _made_interleaving(counts: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
-    rows = np.asarray(counts, np.int64)
-    within_picture = rows.cumsum(0) - rows
-    pictures = rows.sum(0)
-    joined = pictures.cumsum() - pictures + within_picture
-    one_after_the_other = (rows.ravel().cumsum() - rows.ravel()).reshape(rows.shape)
-    shifts, repeats = on_device(
-        np.stack([(joined - one_after_the_other).ravel(), rows.ravel()]), device
-    )
-    total = int(rows.sum())
-    places = torch.repeat_interleave(shifts, repeats, output_size=total)
-    return places + torch.arange(total, device=device)
+        rows = np.asarray(counts, np.int64)
+        within_picture = rows.cumsum(0) - rows
+        pictures = rows.sum(0)
+        joined = pictures.cumsum() - pictures + within_picture
+        one_after_the_other = (rows.ravel().cumsum() - rows.ravel()).reshape(rows.shape)
+        shifts, repeats = on_device(
+            np.stack([(joined - one_after_the_other).ravel(), rows.ravel()]), device
+        )
+        total = int(rows.sum())
+        places = torch.repeat_interleave(shifts, repeats, output_size=total)
+        return places + torch.arange(total, device=device)
 
 
 def spread(rows: Tensor, places: Tensor) -> Tensor:

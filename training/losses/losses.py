@@ -159,11 +159,18 @@ def map_losses(scale_logits: Tensor, truth: BatchTruth) -> dict[str, Tensor]:
     Presence counts in all cells of pictures in which everybody is labelled, and in those of
     people of others; sizes count where people are.
     """
-    labels = truth.scale_map[:, 0]
-    present = labels > 0.5
     complete = np.repeat(np.asarray(truth.detect_all_people, np.int64), truth.cells)
-    counted = (on_device(complete, labels.device) > 0) | present
-    sizes = (scale_logits[:, 1].float().sigmoid() - truth.scale_map[:, 1]).abs()
+    return cell_losses(
+        scale_logits, truth.scale_map, on_device(complete, truth.scale_map.device) > 0
+    )
+
+
+def cell_losses(scale_logits: Tensor, scale_map: Tensor, complete: Tensor) -> dict[str, Tensor]:
+    """Return `map_losses` of maps (N, 2); `complete` (N,) says where everybody is labelled."""
+    labels = scale_map[:, 0]
+    present = labels > 0.5
+    counted = complete | present
+    sizes = (scale_logits[:, 1].float().sigmoid() - scale_map[:, 1]).abs()
     presence = confidence(scale_logits[:, 0].float(), labels)
     return {
         'map_confs': torch.where(counted, presence, 0).sum() / counted.sum().clamp(min=1),
@@ -179,8 +186,13 @@ def fov(fov_rad: Tensor, truth: BatchTruth) -> Tensor:
     """
     sizes = on_device(np.asarray(truth.sizes_hw, np.int64), fov_rad.device)
     true = 2 * (sizes[:, 0] / (2 * truth.picture_focal_px)).atan()
-    weights = torch.where(fov_rad > true, FOV_TOO_LARGE, 1.0)
-    return (weights * (fov_rad - true) ** 2).sum()
+    return fov_errors(fov_rad, true).sum()
+
+
+def fov_errors(fov_rad: Tensor, true_rad: Tensor) -> Tensor:
+    """Return the weighted squared error (B,) of each picture's field of view."""
+    weights = torch.where(fov_rad > true_rad, FOV_TOO_LARGE, 1.0)
+    return weights * (fov_rad - true_rad) ** 2
 
 
 def matched_losses(
