@@ -34,11 +34,11 @@ from training.checkpoints import find_checkpoint, list_checkpoints
 from training.compiling import compile_parts
 from training.config import config_names, load_config, RunConfig, STAGES
 from training.data.dataset import Sample
-from training.encoder_start import train_encoder
 from training.epoch_end import EpochEnd
 from training.evaluator import Evaluator
 from training.inference import infer
 from training.recipe import build_model, MeshRecipe, run_body, starting_weights
+from training.recorded import train_recorded
 from training.run_data import example_samples, training_data
 from training.trainer import Trainer
 
@@ -106,7 +106,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     body = load_body(body_path)
     if config.training.recorded:
         _save_config(config)
-        return train_encoder(config, accelerator, body, body_path, body_kind)
+        return train_recorded(config, accelerator, body, body_path, body_kind)
     model = build_model(config, body)
     if config.training.compile and accelerator.device.type == 'cuda':
         compile_parts(model)

@@ -126,9 +126,9 @@ class TrainingConfig:
     seed: int = 42
     recorded: bool = False
     """
-    Whether the encoder alone is trained, on scenes, in steps of one shape that are recorded once
-    and repeated (`training.encoder_start`): many times as many. Its losses are those of map,
-    tokens and camera.
+    Whether all steps are of one shape, recorded once and repeated, on scenes alone and without
+    denoising queries (`training.recorded`): many times as many. Without losses of queries
+    the encoder alone is trained.
     """
     frozen_encoder: bool = False
     """
@@ -246,10 +246,9 @@ class RunConfig:
         recorded = self.training.recorded
         for wrong, expected in (
             (self.denoising is not None, 'denoising: null'),
-            (self.query_losses, f'no losses of queries ({", ".join(self.query_losses)})'),
+            ('depths_re' in self.query_losses, 'no weight of depths_re'),
             (not self.trains_on_scenes, 'scenes in data.training'),
             (not (self.model.adaptive and self.model.camera_branch), 'levels and a camera_branch'),
-            (not self.teaches_tokens, f'weights of {" and ".join(TOKEN_LOSSES)}'),
         ):
             if recorded and wrong:
                 raise UserError(
@@ -260,10 +259,10 @@ class RunConfig:
                 f'The configuration {self.name!r} freezes the encoder and gives '
                 f'{" and ".join(TOKEN_LOSSES)} a weight, which teach it; set them to 0.'
             )
-        needed = set() if recorded else {'confs'}
+        needed = {'confs'} if self.query_losses or not recorded else set()
         needed |= set(MAP_LOSSES) if self.model.adaptive else set()
         needed |= {'fov'} if self.model.camera_branch else set()
-        needed |= set(TOKEN_LOSSES) if self.teaches_tokens else set()
+        needed |= set(TOKEN_LOSSES) if self.teaches_tokens or recorded else set()
         missing = sorted(needed - set(self.losses))
         if missing:
             raise UserError(

@@ -205,11 +205,7 @@ def build_model(config: RunConfig, body: BodyData) -> TrainingModel:
         config.denoising,
         teach_tokens=config.teaches_tokens,
     )
-    path = starting_weights(config)
-    if path is None:
-        logger.warning('%s starts from random weights', config.name)
-    else:
-        start_from(model, read_state(path), path)
+    begin(model, config)
     if config.training.frozen_encoder:
         frozen = encoder_names(model.network)
         for name, parameter in model.network.named_parameters():
@@ -250,17 +246,28 @@ def starting_weights(config: RunConfig) -> Path | None:
     return None
 
 
-def start_from(model: TrainingModel, state: State, path: Path) -> None:
+def begin(model: nn.Module, config: RunConfig) -> None:
+    """Give a training model, whose child `network` is a MAHMR, the weights a run starts from."""
+    path = starting_weights(config)
+    if path is None:
+        logger.warning('%s starts from random weights', config.name)
+    else:
+        start_from(model, read_state(path), path)
+
+
+def start_from(model: nn.Module, state: State, path: Path) -> None:
     """
     Load weights: MA-HMR's, SAT-HMR's, this project's own, or DINOv2's for the encoder alone.
 
     `EXTRAS` are taken where the file has them in the same sizes.
     """
+    network = model.get_submodule('network')
+    assert isinstance(network, MAHMR)
     if 'pos_embed' in state and 'cls_token' in state:
-        load_dinov2(model.network, state, str(path))
+        load_dinov2(network, state, str(path))
         logger.info('the encoder starts from %s', path)
         return
-    report = load_state(model.network, state, str(path), may_start_new=CAMERA_BRANCH)
+    report = load_state(network, state, str(path), may_start_new=CAMERA_BRANCH)
     logger.info('starts from %s', path)
     if report.not_in_file:
         logger.info('new, since the file lacks them: %s', ', '.join(report.not_in_file))

@@ -49,6 +49,22 @@ class PoolPictures:
     """(B, 10, 45, 3) relative to the root."""
     fov_rad: Tensor
     """(B,) vertical, over the picture's own height."""
+    size_hw: Tensor
+    """(B, 2) of the pictures themselves."""
+    focal_px: Tensor
+    """(B,)."""
+    present: Tensor
+    """(B, 10) bool: which of the ten are there; the others' numbers mean nothing."""
+    joints_camera_m: Tensor
+    """(B, 10, 45, 3)."""
+    boxes_cxcywh_norm: Tensor
+    """(B, 10, 4)."""
+    pose_axis_angle: Tensor
+    """(B, 10, 72)."""
+    betas: Tensor
+    """(B, 10, S)."""
+    depths: Tensor
+    """(B, 10, 2)."""
 
     def at(self, places: Tensor) -> PoolPictures:
         """Return some of them."""
@@ -81,6 +97,14 @@ class ScenePool:
             new(MOST_PEOPLE, joints, 2),
             new(MOST_PEOPLE, joints, 3),
             new(),
+            new(2),
+            new(),
+            new(MOST_PEOPLE, dtype=torch.bool),
+            new(MOST_PEOPLE, joints, 3),
+            new(MOST_PEOPLE, 4),
+            new(MOST_PEOPLE, 72),
+            new(MOST_PEOPLE, config.shapes),
+            new(MOST_PEOPLE, 2),
         )
         self._filled, self._next, self._locked = 0, 0, 0
 
@@ -141,6 +165,14 @@ class ScenePool:
         joints_m, person = truth.joints_camera_m, (first + picture, number)
         pool.joints_px[person] = truth.joints_px
         pool.joints_m[person] = joints_m - joints_m[:, :1]
+        pool.size_hw[places] = torch.stack([height, width], dim=1).float()
+        pool.focal_px[places] = truth.picture_focal_px
+        pool.present[places] = False
+        pool.present[person] = True
+        for name in ('joints_camera_m', 'boxes_cxcywh_norm', 'pose_axis_angle', 'betas'):
+            getattr(pool, name)[person] = getattr(truth, name)
+        pool.depths[places] = 1  # something to divide by
+        pool.depths[person] = truth.depths
         pool.fov_rad[places] = 2 * (height / (2 * truth.picture_focal_px)).atan()
         if self._device.type == 'cuda':
             torch.cuda.current_stream(self._device).synchronize()

@@ -286,11 +286,13 @@ def test_unknown_configuration_names_the_known_ones() -> None:
         load_config('eval_3dwp')
 
 
-def test_recorded_steps_have_no_queries() -> None:
+def test_recorded_steps_have_neither_denoising_queries_nor_relative_order() -> None:
     with pytest.raises(UserError, match='Recorded steps need denoising: null'):
         load_config('open_0', ['denoising={dn_number: 2}']).check_training()
-    with pytest.raises(UserError, match=r'Recorded steps need no losses of queries \(confs\)'):
-        load_config('open_0', ['losses.confs=4']).check_training()
+    with pytest.raises(UserError, match='Recorded steps need no weight of depths_re'):
+        load_config('open_0', ['losses.confs=4', 'losses.depths_re=1']).check_training()
+    with pytest.raises(UserError, match='gives no weight to confs'):
+        load_config('open_0', ['losses.boxes=4']).check_training()
 
 
 def test_an_encoder_that_is_frozen_is_not_taught() -> None:

@@ -46,7 +46,12 @@ def relative_metric(pairs: Pairs) -> tuple[Tensor, Tensor]:
     predicted, true = (
         depths[i] - depths[j] for depths in (pairs.predicted.depths[:, 0], pairs.depths[:, 0])
     )
-    return (1 + (predicted - true).abs()).log(), true.abs() <= NEAR_M
+    return metric_gaps(predicted, true)
+
+
+def metric_gaps(predicted_m: Tensor, true_m: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `relative_metric` of how much deeper one of two people is than the other."""
+    return (1 + (predicted_m - true_m).abs()).log(), true_m.abs() <= NEAR_M
 
 
 def relative_order(pairs: Pairs) -> tuple[Tensor, Tensor]:

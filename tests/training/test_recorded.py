@@ -12,30 +12,44 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The start of an encoder: steps of one shape over a pool of rendered scenes."""
+"""Recorded steps: lessons of one shape over a pool of rendered scenes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mahmr_model.body.data import load_body, OPEN_BODY
+from mahmr_model.body.layer import BodyLayer
 from mahmr_model.checkpoint import read_checkpoint
 from mahmr_model.encoder.cells import morton_codes
+from mahmr_model.geometry.placement import Lens
+from mahmr_model.network import LayerPrediction
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 from tiny import MODEL, tiny_model
 import torch
+from torch import Tensor
+from training import people_lesson
 from training.batches import DeviceBatch
 from training.command import main
 from training.config import DataSource, load_config, RunConfig
-from training.encoder_start import EncoderLesson, LOSSES
+from training.criterion import Criterion
 from training.even_tokens import EvenSelection
+from training.joint_body import JointBody
+from training.lesson import ENCODER_LOSSES, Lesson, new_lesson
 from training.losses.losses import map_losses
+from training.matcher import NOT_FINITE_COST
+from training.people import query_people, query_pixels
+from training.people_lesson import greedy_match, PeopleLesson, RECORDED_LOSSES
+from training.recorded import RecordedStep
 from training.run_data import training_data
 from training.scene_pictures import collate_scenes, SceneStudio
 from training.scene_pool import ScenePool
 from training.token_people import token_losses, TokenPeople
+from training.train_model import TrainingOutput
 
 CPU = torch.device('cpu')
 SIZES = replace(MODEL, input_size=224, shapes=11)
@@ -137,14 +151,14 @@ def test_every_picture_has_as_many_tokens_where_they_are_needed_most() -> None:
 def test_its_losses_are_those_of_the_recipe(rendered: DeviceBatch) -> None:
     """On pictures that fill the square, where no cell is beside the picture."""
     config = config_of_tiny()
-    lesson = EncoderLesson(config, load_body(OPEN_BODY), 6)
+    lesson = Lesson(config, load_body(OPEN_BODY), 6)
     size = SIZES.input_size
     truth = replace(rendered.truth, sizes_hw=((size, size),) * 6)
     pool = ScenePool(SIZES, 6, CPU)
     pool.put(rendered, lesson.network.cells(rendered.images).yx)
     pictures = pool.pictures
     total, losses = lesson(pictures)
-    by_name = dict(zip(LOSSES, losses.tolist(), strict=True))
+    by_name = dict(zip(ENCODER_LOSSES, losses.tolist(), strict=True))
     assert float(total) == pytest.approx(
         sum(config.losses[name] * value for name, value in by_name.items()), rel=1e-5
     )
@@ -172,6 +186,105 @@ def test_its_losses_are_those_of_the_recipe(rendered: DeviceBatch) -> None:
         assert by_name[name] == pytest.approx(float(value), rel=1e-3)
 
 
+def cheapest_match(costs: Tensor) -> Tensor:
+    """Do what `greedy_match` does by the published assignment."""
+    match = torch.full(costs.shape[:3], costs.shape[3])
+    for of_layer, layer in zip(match, costs, strict=True):
+        for mine, cost in zip(of_layer, layer, strict=True):
+            there = (cost < NOT_FINITE_COST).all(1).nonzero()[:, 0]
+            rows, columns = linear_sum_assignment(cost[there].numpy())
+            mine[there[rows]] = torch.from_numpy(columns)
+    return match
+
+
+def test_losses_of_people_are_those_of_the_criterion(
+    rendered: DeviceBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_lesson, 'greedy_match', cheapest_match)
+    torch.manual_seed(0)
+    truth, names = rendered.truth, [*RECORDED_LOSSES[1:]]
+    network = tiny_model(config_of_tiny()).network
+    pool = ScenePool(SIZES, 6, CPU)
+    pool.put(rendered, network.cells(rendered.images).yx)
+    layer = BodyLayer(load_body(OPEN_BODY), kid=True)
+    queries = 12
+    boxes = torch.rand(2, 6, queries, 4) * 0.2 + 0.4
+    camera = torch.randn(2, 6, queries, 3) * 0.2 + torch.tensor([0.0, 0.0, -2.0])
+    rows = LayerPrediction(
+        torch.tensor([1.0, 0, 0, 1, 0, 0]).repeat(24) + 0.1 * torch.randn(2, 6, queries, 144),
+        torch.randn(2, 6, queries, 11),
+        boxes,
+        torch.randn(2, 6, queries),
+        camera,
+    )
+    for value in vars(rows).values():
+        value.requires_grad_()
+    fov_rad = torch.rand(6) * 0.5 + 0.5
+    lesson = PeopleLesson(layer, names, SIZES.input_size)
+    layers = [LayerPrediction(*(v[i] for v in vars(rows).values())) for i in range(2)]
+    mine = lesson(layers, fov_rad, pool.pictures)
+    flat = LayerPrediction(*(v.flatten(1, 2) for v in vars(rows).values()))
+    body = JointBody(layer)
+    output = TrainingOutput(
+        flat,
+        np.repeat(np.arange(6), queries),
+        Lens.assumed(truth.sizes_hw, SIZES.input_size, fov_rad),
+        partial(query_people, body=body, input_size=SIZES.input_size),
+        partial(query_pixels, body=body, input_size=SIZES.input_size),
+        None,
+        None,
+        None,
+        None,
+    )
+    losses, _ = Criterion(names, SIZES.input_size)(output, truth)
+    assert tuple(mine) == RECORDED_LOSSES
+    for name, value in mine.items():
+        expected = losses[name] + losses[f'{name}.0']
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6, msg=name)
+    weights = {
+        name: float(weight) for name, weight in zip(mine, torch.rand(len(mine)), strict=True)
+    }
+    ours = sum(weight * mine[name] for name, weight in weights.items())
+    theirs = sum(w * (losses[name] + losses[f'{name}.0']) for name, w in weights.items())
+    for value in vars(rows).values():
+        gradients = [
+            torch.autograd.grad(one, value, retain_graph=True)[0] for one in (ours, theirs)
+        ]
+        torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+
+
+def test_the_cheapest_pairs_come_first_and_nobody_is_taken_twice() -> None:
+    none = NOT_FINITE_COST
+    costs = torch.tensor([[5.0, 1, 9], [0, 2, 9], [none, none, none]])
+    assert greedy_match(costs[None, None]).tolist() == [[[1, 0, 3]]]
+    torch.manual_seed(0)
+    match = greedy_match(torch.rand(2, 3, 10, 12))
+    assert all(len(set(row)) == 10 and max(row) < 12 for row in match.flatten(0, 1).tolist())
+    match = greedy_match(torch.rand(1, 1, 10, 4)).flatten().tolist()  # more people than queries
+    assert sorted(match) == [0, 1, 2, 3] + [4] * 6
+
+
+def test_the_whole_network_learns(tmp_path: Path) -> None:
+    config = replace(config_of_tiny(), losses=load_config('open_1').losses, mixed_precision='bf16')
+    config.check_training()
+    config = replace(config, training=replace(config.training, batch_size=2))
+    lesson = new_lesson(config, load_body(OPEN_BODY))
+    pool = ScenePool(SIZES, 8, CPU)
+    studio = SceneStudio(load_body(OPEN_BODY), SIZES, CPU, mirrored=True)
+    scenes = training_data(config, OPEN_BODY)
+    batch = studio(collate_scenes([scenes[i] for i in range(4)]), range(4))
+    pool.put(batch, lesson.network.cells(batch.images).yx)
+    step = RecordedStep(config, lesson, pool, CPU)
+    before = {name: p.detach().clone() for name, p in lesson.named_parameters()}
+    for _ in range(2):  # the box heads end with zeros at first
+        step(1.0)
+    losses = step.losses()
+    assert set(losses) == set(config.losses)
+    assert all(np.isfinite(value) for value in losses.values())
+    same = {n for n, p in lesson.named_parameters() if torch.equal(p, before[n])}
+    assert same == set()
+
+
 def test_it_learns_and_leaves_weights_for_the_next_stage(tmp_path: Path) -> None:
     arguments = [
         '--mode=train',
@@ -190,30 +303,11 @@ def test_it_learns_and_leaves_weights_for_the_next_stage(tmp_path: Path) -> None
     assert main(arguments) == 0
     checkpoint = read_checkpoint(tmp_path / 'run' / 'weights.safetensors')
     assert {'token_head.weight', 'fov_head.layers.0.weight'} <= checkpoint.state.keys()
-    new = EncoderLesson(
-        replace(load_config('open_0'), model=checkpoint.config), load_body(OPEN_BODY), 2
-    ).network.state_dict()
-    torch.manual_seed(42)
+    config = replace(load_config('open_0'), model=checkpoint.config)
+    new = new_lesson(config, load_body(OPEN_BODY)).network.state_dict()
     changed = {
         name.split('.')[0]
         for name, value in checkpoint.state.items()
         if name in new and not torch.equal(value, new[name])
     }
     assert 'encoder' in changed
-
-
-def test_several_processes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    class Two:
-        num_processes = 2
-
-    from mahmr_model.errors import UserError
-    from training.encoder_start import train_encoder
-
-    with pytest.raises(UserError, match='one process does; start training'):
-        train_encoder(
-            config_of_tiny(),
-            Two(),  # type: ignore[arg-type]
-            load_body(OPEN_BODY),
-            OPEN_BODY,
-            'open',
-        )

@@ -1,0 +1,208 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Training on scenes in steps of one shape, which a GPU records once and repeats.
+
+New weights need very many steps, more of them rather than larger ones, and a host takes far
+longer to start the operations of a step than a GPU to do them. So the host decides nothing in a
+step (`lesson`): a CUDA graph of it is replayed, drawing pictures from a pool that is rendered
+meanwhile (`filling`). Where queries have no losses the encoder learns alone: a start for one whose
+weights are new, in place of DINOv2's.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+import time
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from mahmr_model.body.data import BodyData
+from mahmr_model.checkpoint import BodyKind, save_weights
+from mahmr_model.errors import UserError
+import torch
+from torch import nn, Tensor
+import torch.distributed as distributed
+from torch.utils.tensorboard import SummaryWriter
+from training.config import RunConfig
+from training.epoch_end import WEIGHTS
+from training.filling import Filling
+from training.lesson import Lesson, new_lesson
+from training.optimiser import make_optimiser
+from training.pace import MEASURED_EVERY, Pace
+from training.recipe import training_extras
+from training.scene_pictures import SceneStudio
+from training.scene_pool import ScenePool
+
+logger = logging.getLogger(__name__)
+
+_WARM_UPS = 3
+"""Steps before the recorded one, which take memory and find kernels."""
+
+
+class RecordedStep:
+    """
+    A step of the optimiser, recorded on CUDA and repeated.
+
+    Of several processes, which begin with the same weights, each goes through pictures of its own,
+    and the optimiser's step is of the mean of their gradients.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        lesson: Lesson,
+        pool: ScenePool,
+        device: torch.device,
+        processes: int = 1,
+    ) -> None:
+        """Take the pool, which holds some pictures already."""
+        self._lesson, self._pool, self._device = lesson, pool, device
+        self._processes = processes
+        self._count = config.training.batch_size
+        self._clip = config.training.clip_norm
+        self._optimiser = make_optimiser(
+            lesson, config.training, device, recorded=device.type == 'cuda'
+        )
+        self._rates = [group['lr'] for group in self._optimiser.param_groups]
+        self._full = [float(rate) for rate in self._rates]
+        self._learning = [p for p in lesson.parameters() if p.requires_grad]
+        # Gradients are views of one tensor, which the processes exchange.
+        self._gradients = torch.zeros(sum(p.numel() for p in self._learning), device=device)
+        parts = self._gradients.split([p.numel() for p in self._learning])
+        for parameter, part in zip(self._learning, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+        self._places = pool.draw(self._count)
+        self._sums = torch.zeros(len(lesson.names), device=device)
+        self._backward, self._update = self._gradients_of_a_batch, self._optimiser_step
+        self._steps = 0
+
+    def __call__(self, factor: float) -> None:
+        """Make a step with so much of the learning rates."""
+        for group, rate, full in zip(
+            self._optimiser.param_groups, self._rates, self._full, strict=True
+        ):
+            if isinstance(rate, Tensor):
+                rate.fill_(full * factor)
+            else:
+                group['lr'] = full * factor
+        self._places.copy_(self._pool.draw(self._count))
+        self._steps += 1
+        self._backward()
+        if self._processes > 1:
+            distributed.all_reduce(self._gradients)
+        self._update()
+
+    def record(self) -> None:
+        """Record a step; some are made before."""
+        beside = torch.cuda.Stream(self._device)
+        beside.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(beside):
+            for _ in range(_WARM_UPS):
+                self(0.0)
+        torch.cuda.current_stream(self._device).wait_stream(beside)
+        torch.cuda.synchronize(self._device)
+        graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        for graph, work in zip(graphs, (self._backward, self._update), strict=True):
+            with torch.cuda.graph(graph, capture_error_mode='thread_local'):
+                work()
+        self._backward, self._update = (graph.replay for graph in graphs)
+        self.losses()
+
+    def losses(self) -> dict[str, float]:
+        """Return the means of all steps since this was last asked for; waits for the device."""
+        means = (self._sums / max(self._steps, 1)).tolist()
+        self._sums.zero_()
+        self._steps = 0
+        return dict(zip(self._lesson.names, means, strict=True))
+
+    def _gradients_of_a_batch(self) -> None:
+        self._gradients.zero_()
+        total, losses = self._lesson(self._pool.pictures.at(self._places))
+        total.backward()
+        self._sums += losses
+
+    def _optimiser_step(self) -> None:
+        self._gradients /= self._processes
+        nn.utils.clip_grad_norm_(self._learning, self._clip, foreach=True)
+        self._optimiser.step()
+
+
+def train_recorded(
+    config: RunConfig, accelerator: Accelerator, body: BodyData, body_path: Path, kind: BodyKind
+) -> int:
+    """Train as configured, and write the weights that the next stage starts from."""
+    device, training = accelerator.device, config.training
+    processes, main = accelerator.num_processes, accelerator.is_main_process
+    lesson = new_lesson(config, body).to(device)
+    studio = SceneStudio(body, config.model, device, mirrored=config.data.mirrored)
+    filling = Filling(config, accelerator, lesson, studio, body_path)
+    step = RecordedStep(config, lesson, filling.pool, device, processes)
+    if device.type == 'cuda':
+        step.record()
+    writer = SummaryWriter(str(config.folder / 'tensorboard')) if main else None
+    pace = Pace(10**9, training.warmup_steps, training.minutes)
+    start = time.monotonic()
+
+    def save() -> None:
+        if main:
+            weights = config.folder / WEIGHTS
+            save_weights(lesson.network, weights, kind, training_extras(lesson))
+
+    number = 0
+    with filling:
+        while pace.share(number) < 1:
+            filling.beside_step()
+            step(pace(number))
+            number += 1
+            if number % MEASURED_EVERY == 0:
+                if device.type == 'cuda':
+                    torch.cuda.synchronize(device)  # so that the clock tells of what is done
+                agreed = [(time.monotonic() - start) / 60]
+                broadcast_object_list(agreed)
+                pace.measured(number, agreed[0])
+            if number % training.log_every == 0:
+                _log(step.losses(), number, filling.rendered, config, writer)
+            if training.checkpoint_every and number % training.checkpoint_every == 0:
+                save()
+    save()
+    if writer is not None:
+        writer.close()
+    logger.info('done after %d steps', number)
+    accelerator.end_training()
+    return 0
+
+
+def _log(
+    losses: dict[str, float],
+    step: int,
+    rendered: int,
+    config: RunConfig,
+    writer: SummaryWriter | None,
+) -> None:
+    total = sum(config.losses[name] * value for name, value in losses.items())
+    if not total < float('inf'):
+        raise UserError(
+            f'{config.name}: the loss is not finite at step {step} '
+            f'({", ".join(f"{name} {value}" for name, value in losses.items())}); lower '
+            'training.learning_rate.'
+        )
+    parts = ', '.join(f'{name} {value:.4f}' for name, value in losses.items())
+    logger.info('step %d, %d scenes: loss %.4f (%s)', step, rendered, total, parts)
+    if writer is not None:
+        for name, value in losses.items():
+            writer.add_scalar(f'loss/{name}', value, step)
+        writer.add_scalar('loss/total', total, step)
