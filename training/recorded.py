@@ -80,11 +80,8 @@ class RecordedStep:
         self._rates = [group['lr'] for group in self._optimiser.param_groups]
         self._full = [float(rate) for rate in self._rates]
         self._learning = [p for p in lesson.parameters() if p.requires_grad]
-        # Gradients are views of one tensor, which the processes exchange.
+        # All gradients side by side, as the processes exchange them.
         self._gradients = torch.zeros(sum(p.numel() for p in self._learning), device=device)
-        parts = self._gradients.split([p.numel() for p in self._learning])
-        for parameter, part in zip(self._learning, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
         self._places = pool.draw(self._count)
         self._sums = torch.zeros(len(lesson.names), device=device)
         self._backward, self._update = self._gradients_of_a_batch, self._optimiser_step
@@ -130,13 +127,15 @@ class RecordedStep:
         return dict(zip(self._lesson.names, means, strict=True))
 
     def _gradients_of_a_batch(self) -> None:
-        self._gradients.zero_()
         total, losses = self._lesson(self._pool.pictures.at(self._places))
-        total.backward()
+        gradients = torch.autograd.grad(total, self._learning)
+        torch.cat([gradient.flatten() for gradient in gradients], out=self._gradients)
         self._sums += losses
 
     def _optimiser_step(self) -> None:
-        self._gradients /= self._processes
+        parts = (self._gradients / self._processes).split([p.numel() for p in self._learning])
+        for parameter, part in zip(self._learning, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
         nn.utils.clip_grad_norm_(self._learning, self._clip, foreach=True)
         self._optimiser.step()
 

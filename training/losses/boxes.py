@@ -35,8 +35,13 @@ def generalised_iou(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
     hull = torch.maximum(a_xyxy[..., 2:], b_xyxy[..., 2:]) - torch.minimum(
         a_xyxy[..., :2], b_xyxy[..., :2]
     )
-    intersection = inner.prod(-1)
-    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a_xyxy, b_xyxy)]
+    intersection = _area(inner)
+    areas = [_area(box[..., 2:] - box[..., :2]) for box in (a_xyxy, b_xyxy)]
     union = areas[0] + areas[1] - intersection
-    hull_area = hull.prod(-1)
+    hull_area = _area(hull)
     return intersection / union - (hull_area - union) / hull_area
+
+
+def _area(sides: Tensor) -> Tensor:
+    """Return the product of two sides (..., 2); the gradient of torch's own asks for zeros."""
+    return sides[..., 0] * sides[..., 1]
