@@ -27,6 +27,7 @@ import math
 
 from mahmr_model.config import ModelConfig
 from mahmr_model.decoder.query_decoder import DecoderOutput, QueryDecoder
+from mahmr_model.encoder.attention import Lengths
 from mahmr_model.encoder.encoder import CoarsePass, ImageEncoder
 from mahmr_model.encoder.sine import frequencies, sine_code
 from mahmr_model.encoder.tokens import Tokens
@@ -200,7 +201,7 @@ class MAHMR(ImageEncoder):
         box_logits: Tensor,
         memory: Tensor,
         memory_position: Tensor,
-        memory_lengths: Sequence[int],
+        memory_lengths: Lengths,
         attention_mask: Tensor | None = None,
     ) -> DecoderOutput:
         """Run the query decoder; see `QueryDecoder.forward`."""

@@ -100,7 +100,7 @@ class Filling:
     def _fill(self) -> None:
         try:
             if self._device.type == 'cuda':  # a thread's is the first one
-                torch.cuda.set_device(self._lesson.picture.device)
+                torch.cuda.set_device(self._device)
             while not self._stop.is_set():
                 if self.rendered < max(self._kept, self._due):
                     self._render()

@@ -25,20 +25,18 @@ from dataclasses import replace
 
 from mahmr_model.body.data import BodyData
 from mahmr_model.body.layer import BodyLayer
-from mahmr_model.encoder.cells import Cells
 from mahmr_model.encoder.tokens import Tokens
 from mahmr_model.network import LayerPrediction
-from mahmr_model.preprocess import StackedImages
 import torch
 from torch import nn, Tensor
 from training.config import MAP_LOSSES, RunConfig, TOKEN_LOSSES
-from training.even_tokens import EvenSelection
 from training.half_weights import HalfWeights
 from training.losses.losses import cell_losses, fov_errors
 from training.people_lesson import PeopleLesson
 from training.recipe import begin, encoder_names, new_network
 from training.scene_pool import PoolPictures
-from training.token_people import STRIDE_PX, token_errors, TokenHead, TokenPeople
+from training.static_encoder import StaticEncoder, StaticEncoding
+from training.token_people import STRIDE_PX, token_errors, TokenHead
 
 ENCODER_LOSSES = (*MAP_LOSSES, *TOKEN_LOSSES, 'fov')
 
@@ -47,7 +45,6 @@ class Lesson(nn.Module):
     """The network, or its encoder alone, and its losses on pictures of one shape."""
 
     weights: Tensor
-    picture: Tensor
 
     def __init__(self, config: RunConfig, body: BodyData, pictures: int) -> None:
         """Take a run and how many pictures a step has; queries learn where they have losses."""
@@ -69,16 +66,13 @@ class Lesson(nn.Module):
         self.token_head.requires_grad_(config.teaches_tokens)
         self._half_weights = HalfWeights(self)
         self._precision = torch.bfloat16 if config.mixed_precision == 'bf16' else torch.float32
-        self._selection = EvenSelection(pictures, sizes.grid(1) ** 2)
+        self._encoder = StaticEncoder(sizes, pictures)
         weights = [config.losses[name] for name in self.names]
         self.register_buffer('weights', torch.tensor(weights), persistent=False)
-        tokens = torch.arange(pictures).repeat_interleave(self._selection.tokens)
-        self.register_buffer('picture', tokens, persistent=False)
-        self._cells: Cells | None = None
 
     def forward(self, pictures: PoolPictures) -> tuple[Tensor, Tensor]:
         """Return the weighted sum of the losses, and these one by one as `names` says."""
-        device = self.picture.device.type
+        device = self.weights.device.type
         half = self._precision != torch.float32
         with torch.autocast(device, self._precision, enabled=half, cache_enabled=False):
             if not half:
@@ -90,23 +84,15 @@ class Lesson(nn.Module):
 
     def _losses(self, pictures: PoolPictures) -> Tensor:
         network = self.network
-        images = pictures.images.float()
-        size = (network.config.input_size,) * 2
-        stacked = StackedImages(images, [size] * len(images))
-        coarse = network.coarse_pass(stacked, self.cells(stacked))
-        selection = self._selection(coarse.scale_map, network.config.presence_threshold)
-        fine, fine_yx = network.fine_pass(stacked, coarse.cells, selection)
-        tokens = network.merge(coarse, selection, fine, fine_yx)
+        encoding = self._encoder(network, pictures.images.float(), pictures.size_hw)
+        tokens = encoding.tokens
         fov_rad = network.camera_branch(tokens)
         assert fov_rad is not None
-        layers = [] if self.people is None else self._decoded(tokens, len(images))
+        layers = [] if self.people is None else self._decoded(tokens, len(fov_rad))
         scale_map = pictures.scale_map.flatten(0, 1).float()
-        with torch.autocast(self.picture.device.type, enabled=False):
-            tokens = replace(tokens, features=tokens.features.float())
-            losses = cell_losses(
-                coarse.scale_logits, scale_map, torch.ones_like(scale_map[:, 0], dtype=torch.bool)
-            )
-            losses |= self._token_losses(self.token_head(tokens, self.picture), pictures)
+        with torch.autocast(fov_rad.device.type, enabled=False):
+            losses = cell_losses(encoding.scale_logits, scale_map, encoding.inside)
+            losses |= self._token_losses(encoding, pictures)
             # The mean of pictures, in place of their sum.
             losses['fov'] = fov_errors(fov_rad, pictures.fov_rad).mean()
             if self.people is not None:
@@ -120,17 +106,15 @@ class Lesson(nn.Module):
         decoded = network.decode(content, box_logits, memory, position, tokens.lengths)
         return network.heads(decoded, all_layers=True)
 
-    def cells(self, images: StackedImages) -> Cells:
-        """Return the cells of all pictures, which are the same in every step."""
-        if self._cells is None:
-            self._cells = self.network.cells(images)
-        return self._cells
-
-    def _token_losses(self, said: TokenPeople, pictures: PoolPictures) -> dict[str, Tensor]:
+    def _token_losses(
+        self, encoding: StaticEncoding, pictures: PoolPictures
+    ) -> dict[str, Tensor]:
         """Return the mean errors of tokens that show somebody."""
+        tokens, picture = encoding.tokens, encoding.picture
+        said = self.token_head(replace(tokens, features=tokens.features.float()), picture)
         column, row = (said.centres_px / STRIDE_PX).round().long().unbind(1)
-        person = pictures.person_map[self.picture, row, column].long()
-        shown, place = person >= 0, (self.picture, person.clamp(min=0))
+        person = pictures.person_map[picture, row, column].long()
+        shown, place = encoding.real & (person >= 0), (picture, person.clamp(min=0))
         joints_px, joints_m = pictures.joints_px[place], pictures.joints_m[place]
         count = shown.sum().clamp(min=1)
         size = self.network.config.input_size

@@ -16,9 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from mahmr_model.encoder.attention import packed_attention
+from mahmr_model.encoder.attention import Lengths, packed_attention
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as functional
@@ -63,7 +61,7 @@ class DecoderLayer(nn.Module):
         query_sine: Tensor,
         memory: Tensor,
         memory_position: Tensor,
-        memory_lengths: Sequence[int],
+        memory_lengths: Lengths,
         attention_mask: Tensor | None,
     ) -> Tensor:
         """

@@ -16,10 +16,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mahmr_model.decoder.layer import DecoderLayer, NORM_EPS
+from mahmr_model.encoder.attention import Lengths
 from mahmr_model.encoder.sine import frequencies, sine_code
 from mahmr_model.mlp import MLP
 import torch
@@ -69,7 +69,7 @@ class QueryDecoder(nn.Module):
         box_logits: Tensor,
         memory: Tensor,
         memory_position: Tensor,
-        memory_lengths: Sequence[int],
+        memory_lengths: Lengths,
         attention_mask: Tensor | None = None,
     ) -> DecoderOutput:
         """

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 import logging
 from typing import Any
@@ -32,22 +33,42 @@ logger = logging.getLogger(__name__)
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
 """q, k, v, where each sequence begins in q and in k, the longest sequence of q and of k."""
 
+
+@dataclass(frozen=True)
+class DeviceLengths:
+    """Lengths of packed sequences that only the device knows, so that a step may be recorded."""
+
+    starts: Tensor
+    """
+    (B + 1,) int32: sequence i has the rows from starts[i] to starts[i + 1]. Rows after the last
+    one belong to none.
+    """
+    longest: int
+    """No sequence is longer."""
+
+
+Lengths = Sequence[int] | DeviceLengths
+
 _FLASH_WIDEST = 256
 _FLASH_WIDTHS = 8
 """FlashAttention takes heads of up to 256 channels, in multiples of 8."""
 
 
 def packed_attention(
-    q: Tensor, k: Tensor, v: Tensor, q_lengths: Sequence[int], k_lengths: Sequence[int]
+    q: Tensor, k: Tensor, v: Tensor, q_lengths: Lengths, k_lengths: Lengths
 ) -> Tensor:
     """
     Attend within each sequence of a packed batch.
 
     q (Tq, heads, c), k (Tk, heads, c), v (Tk, heads, cv); the lengths say how many consecutive
-    rows belong to each picture. Returns (Tq, heads, cv). On CUDA it is one kernel for the batch,
-    forward and backward: xFormers' where it truly works, or else torch's own; where none works,
-    and on a CPU, it goes picture by picture: the same numbers.
+    rows belong to each picture. Returns (Tq, heads, cv), 0 where a row belongs to none. On CUDA it
+    is one kernel for the batch, forward and backward: xFormers' where it truly works, or else
+    torch's own; where none works, and on a CPU, it goes picture by picture: the same numbers.
     """
+    if isinstance(q_lengths, DeviceLengths) or isinstance(k_lengths, DeviceLengths):
+        return _attention_by_starts(
+            q, k, v, _on_device(q_lengths, q.device), _on_device(k_lengths, q.device)
+        )
     if q.device.type == 'cuda' and _works(by_xformers, q.device, q.dtype):
         return xformers_attention(q, k, v, q_lengths, k_lengths)
     if variable_length_kernel(q, v) is None:
@@ -61,6 +82,42 @@ def packed_attention(
         max(q_lengths),
         max(k_lengths),
     )
+
+
+def _attention_by_starts(
+    q: Tensor, k: Tensor, v: Tensor, q_lengths: DeviceLengths, k_lengths: DeviceLengths
+) -> Tensor:
+    """Do what `packed_attention` does, on CUDA without the host knowing any length."""
+    if variable_length_kernel(q, v) is None:
+        lengths = [one.starts.diff().tolist() for one in (q_lengths, k_lengths)]
+        rows, keys = (sum(one) for one in lengths)
+        attended = torch_attention(q[:rows], k[:keys], v[:keys], *lengths)
+        return functional.pad(attended, (0, 0, 0, 0, 0, len(q) - rows))
+    # A kernel leaves rows of nobody as they are, in the gradients as well: anything may be there.
+    return _of_sequences(
+        variable_length_attention(
+            _of_sequences(q, q_lengths),
+            _of_sequences(k, k_lengths),
+            _of_sequences(v, k_lengths),
+            q_lengths.starts,
+            k_lengths.starts,
+            q_lengths.longest,
+            k_lengths.longest,
+        ),
+        q_lengths,
+    )
+
+
+def _of_sequences(x: Tensor, lengths: DeviceLengths) -> Tensor:
+    """Return x (T, heads, c), and its gradient, with 0 in rows after the last sequence."""
+    own = torch.arange(len(x), device=x.device) < lengths.starts[-1]
+    return torch.where(own[:, None, None], x, 0)
+
+
+def _on_device(lengths: Lengths, device: torch.device) -> DeviceLengths:
+    if isinstance(lengths, DeviceLengths):
+        return lengths
+    return DeviceLengths(sequence_starts(lengths, device), max(lengths))
 
 
 def variable_length_attention(

@@ -105,8 +105,8 @@ class ImageEncoder(nn.Module):
         ]
         lengths = [len(yx) for yx in places]
         picture, yx = _pictures(lengths, self.encoder_pos_embeds.device), torch.cat(places)
-        pixels = _cut(_canvas(images), PATCH, picture, yx)
-        features = _projected(pixels, self.encoder_patch_proj) + _at(self.encoder_pos_embeds, yx)
+        pixels = cut(_canvas(images), PATCH, picture, yx)
+        features = projected(pixels, self.encoder_patch_proj) + embedded(self.encoder_pos_embeds, yx)
 
         sequence_lengths = [n + 1 for n in lengths]
         x = prepend(self.encoder_cr_token.expand(len(images), -1), features, lengths)
@@ -131,9 +131,9 @@ class ImageEncoder(nn.Module):
         cells = self.cells(images) if cells is None else cells
         # A cell shrunk to half mixes no pixels of its neighbours, so pictures are shrunk whole.
         half = functional.interpolate(_canvas(images), scale_factor=0.5, mode='bilinear')
-        pixels = _cut(half, PATCH, cells.picture, cells.yx)
-        features = _projected(pixels, self.encoder_patch_proj.get_submodule('1'))
-        features = features + _at(self.coarse_positions(), cells.yx)
+        pixels = cut(half, PATCH, cells.picture, cells.yx)
+        features = projected(pixels, self.encoder_patch_proj.get_submodule('1'))
+        features = features + embedded(self.coarse_positions(), cells.yx)
 
         lengths = [n + 1 for n in cells.lengths]
         x = prepend(self.encoder_cr_token.expand(len(images), -1), features, cells.lengths)
@@ -162,13 +162,13 @@ class ImageEncoder(nn.Module):
         the grid of level 0 as (y, x), int64 (4·fine, 2).
         """
         cell_yx = cells.yx[selection.fine]
-        pixels = _cut(_canvas(images), 2 * PATCH, cells.picture[selection.fine], cell_yx)
+        pixels = cut(_canvas(images), 2 * PATCH, cells.picture[selection.fine], cell_yx)
         patches = pixels.unflatten(3, (2, PATCH)).unflatten(2, (2, PATCH))
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
-        tokens = _projected(patches, self.encoder_patch_proj.get_submodule('0'))
+        tokens = projected(patches, self.encoder_patch_proj.get_submodule('0'))
         offsets = _grid_yx(2, 2, cell_yx.device)
         yx = (2 * cell_yx[:, None] + offsets).flatten(0, 1)
-        tokens = tokens + _at(self.encoder_pos_embeds, yx)
+        tokens = tokens + embedded(self.encoder_pos_embeds, yx)
 
         lengths = [4 * n for n in selection.fine_counts]
         x = prepend(self.encoder_cr_token.expand(len(images), -1), tokens, lengths)
@@ -251,7 +251,7 @@ def _grid_yx(rows: int, columns: int, device: torch.device) -> Tensor:
     )
 
 
-def _at(positions: Tensor, yx: Tensor) -> Tensor:
+def embedded(positions: Tensor, yx: Tensor) -> Tensor:
     """
     Return the embeddings (N, C) of places (N, 2) on a grid (G, G, C).
 
@@ -281,7 +281,7 @@ def _canvas(images: Sequence[Tensor]) -> Tensor:
     return canvas
 
 
-def _cut(canvas: Tensor, side: int, picture: Tensor, yx: Tensor) -> Tensor:
+def cut(canvas: Tensor, side: int, picture: Tensor, yx: Tensor) -> Tensor:
     """Cut cells of `side` pixels, given by picture and (y, x), out as (n, 3, side, side)."""
     rows, columns = canvas.shape[2] // side, canvas.shape[3] // side
     grid = canvas[:, :, : rows * side, : columns * side]
@@ -289,7 +289,7 @@ def _cut(canvas: Tensor, side: int, picture: Tensor, yx: Tensor) -> Tensor:
     return grid[picture, :, yx[:, 0], :, yx[:, 1]]
 
 
-def _projected(patches: Tensor, convolution: nn.Module) -> Tensor:
+def projected(patches: Tensor, convolution: nn.Module) -> Tensor:
     """Return tokens (n, C) of patches (n, 3, 14, 14): the patch convolution as one product."""
     weight, bias = convolution.get_parameter('weight'), convolution.get_parameter('bias')
     return functional.linear(patches.flatten(1), weight.flatten(1), bias)

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mahmr_model.encoder.attention import Lengths
 from mahmr_model.transfer import on_device
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class Tokens:
     """(T, 2) the centre of each token, in 0…1 of the square S×S."""
     levels: Tensor
     """(T,) int64: 0 for 14 pixels, 1 for 28, 2 for 56."""
-    lengths: list[int]
+    lengths: Lengths
     """How many tokens each picture has."""
     camera_tokens: Tensor
     """(B, C) each picture's camera token, before the encoder's last norm."""

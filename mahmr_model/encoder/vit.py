@@ -20,10 +20,8 @@ The names of its parameters are those of DINOv2's and MA-HMR's checkpoints.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mahmr_model.config import COARSE_BLOCKS
-from mahmr_model.encoder.attention import packed_attention
+from mahmr_model.encoder.attention import Lengths, packed_attention
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as functional
@@ -52,7 +50,7 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def attend(self, qkv: Tensor, lengths: Sequence[int]) -> Tensor:
+    def attend(self, qkv: Tensor, lengths: Lengths) -> Tensor:
         """Attend with what `qkv` gave, (T, 3·dim); `proj` is still to be applied: (T, dim)."""
         q, k, v = qkv.view(len(qkv), 3, self.heads, -1).unbind(1)
         return packed_attention(q, k, v, lengths, lengths).flatten(1)
@@ -83,7 +81,7 @@ class Block(nn.Module):
         self.mlp = FeedForward(dim)
         self.ls2 = LayerScale(dim)
 
-    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    def forward(self, x: Tensor, lengths: Lengths) -> Tensor:
         """Map packed tokens x (T, dim) → (T, dim)."""
         return self.after(x, self.attn.attend(self.before(x), lengths))
 
@@ -112,20 +110,20 @@ class VisionTransformer(nn.Module):
             self.additional_blocks = nn.ModuleList(Block(dim, heads) for _ in range(COARSE_BLOCKS))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
 
-    def run_coarse(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    def run_coarse(self, x: Tensor, lengths: Lengths) -> Tensor:
         """Run packed tokens (T, dim) through the additional copy of the first blocks."""
         return _run(self.additional_blocks, x, lengths)
 
-    def run_fine(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    def run_fine(self, x: Tensor, lengths: Lengths) -> Tensor:
         """Run packed tokens (T, dim) through the first blocks."""
         return _run(self.blocks[:COARSE_BLOCKS], x, lengths)
 
-    def run_rest(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    def run_rest(self, x: Tensor, lengths: Lengths) -> Tensor:
         """Run packed tokens (T, dim) through the blocks after the merge, before `norm`."""
         return _run(self.blocks[COARSE_BLOCKS:], x, lengths)
 
 
-def _run(blocks: nn.ModuleList, x: Tensor, lengths: Sequence[int]) -> Tensor:
+def _run(blocks: nn.ModuleList, x: Tensor, lengths: Lengths) -> Tensor:
     for block in blocks:
         x = block(x, lengths)
     return x
