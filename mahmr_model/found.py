@@ -79,16 +79,7 @@ class Found:
             return self
         joints = self.joints_camera_m[:, : len(SMPL_JOINT_NAMES)]
         pixels = joints[..., :2] / joints[..., 2:] * self.focal_xy_px
-        low, high = pixels.min(1), pixels.max(1)
-        inner = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
-        shared = inner.clip(min=0).prod(-1)
-        area = (high - low).prod(-1)
-        iou = shared / (area[:, None] + area - shared)
-        kept: list[int] = []
-        for number in np.argsort(-self.confidence, kind='stable'):
-            if not (iou[number, kept] > overlap).any():
-                kept.append(int(number))
-        rows = sorted(kept)
+        rows = without_overlap(pixels, self.confidence, overlap)
         of_people = {
             field.name: getattr(self, field.name)[rows]
             for field in fields(self)
@@ -100,6 +91,24 @@ class Found:
         """Name the fields in which something is not a finite number."""
         names = [field.name for field in fields(self)]
         return [name for name in names if not np.isfinite(getattr(self, name)).all()]
+
+
+def without_overlap(joints_px: FloatArray, confidence: FloatArray, overlap: float) -> list[int]:
+    """
+    Return which of N people are left, ascending, where nobody overlaps with somebody before.
+
+    The most confident come first; the boxes around joints (N, J, 2) overlap by their IoU.
+    """
+    low, high = joints_px.min(1), joints_px.max(1)
+    inner = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+    shared = inner.clip(min=0).prod(-1)
+    area = (high - low).prod(-1)
+    iou = shared / (area[:, None] + area - shared)
+    kept: list[int] = []
+    for number in np.argsort(-confidence, kind='stable'):
+        if not (iou[number, kept] > overlap).any():
+            kept.append(int(number))
+    return sorted(kept)
 
 
 class Backend(Protocol):

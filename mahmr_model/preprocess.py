@@ -107,10 +107,6 @@ class StackedImages(Sequence[Tensor]):
         """Take the tensor (B, 3, height, width) and the size of each picture."""
         self.canvas, self.sizes_hw = canvas, list(sizes_hw)
 
-    def without_pixels(self) -> StackedImages:
-        """Return pictures that tell their number and sizes alone."""
-        return StackedImages(self.canvas[:, :, :0, :0].clone(), self.sizes_hw)
-
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.sizes_hw)

@@ -4,18 +4,17 @@
 #
 #   bash scripts/train_open.sh MINUTES OUT [KEY=VALUE ...]
 #
-# MINUTES of training in all (start-up of each stage not counted): 40 % of them the encoder, on one
-# GPU, 40 % stage 1, 8 % stage 2, the rest stage 3. From stage 1 on every GPU takes part; with two or
-# more, stage 3 and stage 3 plain run side by side; with one, stage 3 plain takes another 12 %. Without
-# a GPU two processes share the cores like two GPUs, and stages 2 and 3 leave the encoder as it is.
-# After each stage its weights go to OUT as float16. Called again after an interruption it goes on
-# (the encoder begins again).
+# MINUTES of training in all (start-up of each stage not counted): 30 % of them the encoder, 50 %
+# stage 1, 8 % stage 2, the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3
+# plain run side by side on half of them each; with one, stage 3 plain takes another 12 %. Without a
+# GPU two processes share the cores like two GPUs. After each stage its weights go to OUT as float16.
+# Called again after an interruption it goes on with the stage that was interrupted, from its start.
 #
 # KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 minutes=$1 out=$2
@@ -35,14 +34,14 @@ if ! gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())'); then
     exit 2
 fi
 
-exports=() frozen=()
+exports=() last=()
 
 share() { # of the minutes
     "$python" -c "print($minutes * $1)"
 }
 
 stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what follows
-    local name=$1 time=$2 config=$1 resume=()
+    local name=$1 time=$2 config=$1
     shift 2
     if [ -f "$out/$name.safetensors" ]; then
         return
@@ -50,11 +49,8 @@ stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what
     if [ -n "${CONFIGS:-}" ]; then
         config=$CONFIGS/$name.yaml
     fi
-    if compgen -G "runs/$name/checkpoints/checkpoint_*" >/dev/null; then
-        resume=(--resume newest)
-    fi
     echo "$name: $time minutes from $(date +%T)"
-    "$@" training/main.py --mode train --cfg "$config" "${resume[@]}" \
+    "$@" training/main.py --mode train --cfg "$config" \
         "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
     "$python" -m training.export "runs/$name" "$out/$name.safetensors" &
     exports+=($!)
@@ -69,34 +65,48 @@ exported() { # wait for all that this shell exports; fails where one did
 
 if [ "$gpus" -gt 0 ]; then
     devices=$gpus
-    IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
+    IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-$(seq -s, 0 $((gpus - 1)))}"
 else # a process keeps some 3 GB of scenes
     devices=2 cards=('' '') cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
-    overrides=(training.batch_size=8 data.workers=0 data.kept_scenes=1200 "${overrides[@]}")
-    frozen=(training.frozen_encoder=true training.learning_rate=2e-4 data.rounds=12)
+    overrides=(training.batch_size=8 data.workers=0 data.kept_scenes=1200 training.log_every=20 \
+        "${overrides[@]}")
 fi
+
+on() { # FIRST COUNT of the devices: what starts a stage there
+    local chosen
+    chosen=$(IFS=, && echo "${cards[*]:$1:$2}")
+    launcher=(env "CUDA_VISIBLE_DEVICES=${chosen#,}" "$python")
+    if [ "$2" -gt 1 ]; then
+        launcher+=(-m torch.distributed.run --standalone --nproc_per_node "$2")
+    fi
+}
+
+on 0 "$devices"
+stage open_0 "$(share 0.30)" "${launcher[@]}"
+stage open_1 "$(share 0.50)" "${launcher[@]}"
+stage open_2 "$(share 0.08)" "${launcher[@]}"
 if [ "$devices" -gt 1 ]; then
-    all=("$python" -m torch.distributed.run --standalone --nproc_per_node "$devices")
+    half=$((devices / 2)) first=0 failed=0
+    for name in open_3 open_3_plain; do
+        {
+            exports=()
+            on "$first" "$half"
+            stage "$name" "$(share 0.12)" "${launcher[@]}"
+            exported
+        } &
+        last+=($!)
+        first=$half
+    done
+    for one in "${last[@]}"; do
+        wait "$one" || failed=$?
+    done
+    if [ "$failed" != 0 ]; then
+        exit "$failed"
+    fi
 else
-    all=("$python")
-fi
-stage open_0 "$(share 0.40)" env CUDA_VISIBLE_DEVICES="${cards[0]}" "$python"
-stage open_1 "$(share 0.40)" "${all[@]}"
-overrides=("${frozen[@]}" "${overrides[@]}")
-stage open_2 "$(share 0.08)" "${all[@]}"
-if [ "$devices" -gt 1 ]; then
-    {
-        exports=()
-        stage open_3_plain "$(share 0.12)" env CUDA_VISIBLE_DEVICES="${cards[1]}" "$python"
-        exported
-    } &
-    plain=$!
-    stage open_3 "$(share 0.12)" env CUDA_VISIBLE_DEVICES="${cards[0]}" "$python"
-    wait "$plain"
-else
-    stage open_3 "$(share 0.12)" "${all[@]}"
-    stage open_3_plain "$(share 0.12)" "${all[@]}"
+    stage open_3 "$(share 0.12)" "${launcher[@]}"
+    stage open_3_plain "$(share 0.12)" "${launcher[@]}"
 fi
 exported
 ls -l "$out"

@@ -19,16 +19,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mahmr_model.encoder.encoder import CoarsePass
-from mahmr_model.encoder.tokens import Tokens
 from mahmr_model.preprocess import normalise, StackedImages
 import torch
 from torch import Tensor
 from training.batch_truth import BatchTruth, packed
 from training.data.dataset import Batch
-
-Encoded = tuple[CoarsePass | None, Tokens]
-"""What `MAHMR.encode` gives."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +35,6 @@ class DeviceBatch:
     truth: BatchTruth
     indices: Sequence[int]
     """(B,) the places of the samples in the data set."""
-    encoded: Encoded | None = None
-    """What an encoder that stays as it is made of the pictures, which are then without pixels."""
     made: torch.cuda.Event | None = None
     """When everything is there, where it is made beside the stream that uses it."""
 

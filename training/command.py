@@ -125,12 +125,10 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
         accelerator,
         config.training,
         model,
-        MeshRecipe(config, accelerator, body, model.network),
+        MeshRecipe(config, accelerator, body),
         data,
         folder,
         workers=config.data.workers,
-        rounds=config.data.rounds,
-        kept=config.data.kept_scenes,
         skip_limit=config.data.skip_limit,
         after_epoch=epoch_end,
     )

@@ -40,9 +40,9 @@ from tqdm import tqdm
 from training.evaluator import in_original_pixels
 from training.metrics.scenes import Scenes
 from training.metrics.types import PredictedPeople
-from training.run_data import HeldOutScenes
+from training.run_data import RenderedScenes
 from training.scene_samples import SceneSamples
-from training.synthetic.scenes.draw import HELD_OUT_SCENES, SceneConfig
+from training.synthetic.scenes.draw import HELD_OUT_SCENES
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,7 @@ def compare(
     """Return the measures of each file of weights by its name, over the first `count` scenes."""
     measured = [_start(path, device, threshold) for path in weights]
     size = measured[0].predictor.network.config.input_size
-    scenes = HeldOutScenes(
-        SceneConfig(), lambda: SceneSamples(OPEN_BODY, size, 11, device), range(count)
-    )
+    scenes = RenderedScenes(lambda: SceneSamples(OPEN_BODY, size, 11, device), range(count))
     progress = tqdm(total=count, unit='scene', disable=None)
     for batch in scenes.batches(0, 1, batch_size):
         pictures = [picture for picture in batch if not isinstance(picture, str)]

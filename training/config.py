@@ -87,11 +87,11 @@ class DataConfig:
     """
     rounds: int = 1
     """
-    How often every scene comes in an epoch. Rendered batches are kept in memory until they come
-    for the last time: worth it where rendering takes as long as learning.
+    How many times recorded steps learn from a rendered scene, on average: worth it where rendering
+    takes as long as learning.
     """
     kept_scenes: int = 1024
-    """How many of them a process keeps at most, with their mirror images."""
+    """How many scenes a process keeps for that, with their mirror images."""
     skip_limit: int = 100
     """Pictures that may be missing, damaged or badly annotated before the run stops."""
 
@@ -129,11 +129,6 @@ class TrainingConfig:
     Whether all steps are of one shape, recorded once and repeated, on scenes alone and without
     denoising queries (`training.recorded`): many times as many. Without losses of queries
     the encoder alone is trained.
-    """
-    frozen_encoder: bool = False
-    """
-    Whether encoder and camera branch stay as they are. Scenes are then kept as tokens, and a step
-    of a further round (`data.rounds`) costs the decoder alone.
     """
     compile: bool = False  # noqa: A003
     """
@@ -248,16 +243,26 @@ class RunConfig:
             (self.denoising is not None, 'denoising: null'),
             ('depths_re' in self.query_losses, 'no weight of depths_re'),
             (not self.trains_on_scenes, 'scenes in data.training'),
-            (not (self.model.adaptive and self.model.camera_branch), 'levels and a camera_branch'),
+            (self.training.minutes is None, 'training.minutes, which end them'),
+            (
+                self.model.levels < 3 or not self.model.camera_branch,
+                'levels: 3 and a camera_branch',
+            ),
+            (
+                self.model.input_size % self.model.pad_multiple,
+                f'an input_size that is a multiple of {self.model.pad_multiple}, '
+                f'not {self.model.input_size}',
+            ),
         ):
             if recorded and wrong:
                 raise UserError(
                     f'Recorded steps need {expected}; correct the configuration {self.name!r}.'
                 )
-        if self.training.frozen_encoder and self.teaches_tokens:
+        if self.data.rounds > 1 and not recorded:
             raise UserError(
-                f'The configuration {self.name!r} freezes the encoder and gives '
-                f'{" and ".join(TOKEN_LOSSES)} a weight, which teach it; set them to 0.'
+                f'The configuration {self.name!r} has {self.data.rounds} data.rounds, but only '
+                'recorded steps (training.recorded) keep scenes for further ones; leave it at 1, '
+                'and set training.epochs instead.'
             )
         needed = {'confs'} if self.query_losses or not recorded else set()
         needed |= set(MAP_LOSSES) if self.model.adaptive else set()
@@ -274,12 +279,6 @@ class RunConfig:
         """Refuse scenes beside pictures, of another body, or without a number of them."""
         sources = self.data.training
         if not self.trains_on_scenes:
-            if self.data.rounds > 1:
-                raise UserError(
-                    f'The configuration {self.name!r} has {self.data.rounds} data.rounds, but '
-                    'only rendered scenes are kept for further ones; leave it at 1, and set '
-                    'training.epochs instead.'
-                )
             if self.teaches_tokens:
                 raise UserError(
                     f'The configuration {self.name!r} gives {" or ".join(TOKEN_LOSSES)} a '

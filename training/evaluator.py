@@ -52,8 +52,8 @@ from training.run_data import (
     evaluation_data,
     EvaluationPicture,
     held_out_pictures,
-    HeldOutScenes,
     is_agora_test,
+    RenderedScenes,
 )
 from training.sampling import worker_options
 
@@ -157,7 +157,7 @@ class Evaluator:
             else:
                 evaluation_data(self._config, source, self._body_path, sizes)
 
-    def _held_out(self, source: DataSource, sizes: ModelConfig) -> HeldOutScenes:
+    def _held_out(self, source: DataSource, sizes: ModelConfig) -> RenderedScenes:
         return held_out_pictures(
             self._config, source, self._body_path, sizes, self._accelerator.device
         )

@@ -18,15 +18,14 @@ Write the weights of a run as a file to ship: float16, without what training alo
     python -m training.export runs/open_3 weights/mahmr_open.safetensors
 
 RUN is the folder of a run, or a file of weights. The header says network and body, so that the
-file is all that `mahmr_model.weights` needs. Every command shows people from a confidence of 0.3
-on, as published; with `--threshold T` all confidences are shifted so that 0.3 is where T was, and
-with `--overlap IOU` two people who overlap by more are taken for one.
+file is all that `mahmr_model.weights` needs.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
+import math
 from pathlib import Path
 import sys
 
@@ -40,18 +39,23 @@ from training.epoch_end import WEIGHTS
 MOST_MB = 60.0
 
 
+@dataclass(frozen=True)
+class Adjustment:
+    """What is set in weights after they are trained (`training.calibrate`)."""
+
+    threshold: float = DEFAULT_THRESHOLD
+    """The confidence that becomes the default one, from which every command shows people."""
+    overlap: float = 1.0
+    """The network's `overlap_threshold`."""
+    wider_deg: float = 0.0
+    """Added to every estimated field of view."""
+
+
 def export(
-    run: Path,
-    out: Path,
-    most_mb: float = MOST_MB,
-    threshold: float = DEFAULT_THRESHOLD,
-    overlap: float = 1.0,
+    run: Path, out: Path, most_mb: float = MOST_MB, adjustment: Adjustment | None = None
 ) -> float:
     """
     Write the newest weights of a run (a folder, or a file) to `out`; returns its size in MB.
-
-    What had the confidence `threshold` will have that of the default one; `overlap` is the
-    network's `overlap_threshold`.
 
     Raises UserError where there are none, where float16 cannot hold them, or where the file would
     be larger than `most_mb`: then nothing is written.
@@ -61,14 +65,11 @@ def export(
         raise UserError(f'{out}: this is the file that is read; name another one to write.')
     if out.suffix != '.safetensors':
         raise UserError(f'{out}: the file to write should end in .safetensors.')
-    if not 0 < threshold < 1:
-        raise UserError(f'A threshold is between 0 and 1, not {threshold}.')
     checkpoint = read_checkpoint(source)
-    network = MAHMR(replace(checkpoint.config, overlap_threshold=overlap))
+    network = MAHMR(checkpoint.config)
     load_state(network, checkpoint.state, str(source))
-    default, own = torch.tensor([DEFAULT_THRESHOLD, threshold]).logit()
-    with torch.no_grad():
-        network.conf_head.bias.add_(default - own)
+    if adjustment is not None:
+        adjust(network, adjustment)
     network.half()
     for name, value in network.state_dict().items():
         if not bool(torch.isfinite(value).all()):
@@ -86,21 +87,25 @@ def export(
     return out.stat().st_size / 1e6
 
 
+def adjust(network: MAHMR, adjustment: Adjustment) -> None:
+    """Set a network's overlap, and shift its confidences and its field of view."""
+    network.config = replace(network.config, overlap_threshold=adjustment.overlap)
+    default, own = torch.tensor([DEFAULT_THRESHOLD, adjustment.threshold]).logit()
+    with torch.no_grad():
+        network.conf_head.bias.add_(default - own)
+        if network.config.camera_branch:
+            network.fov_head.last.bias.add_(math.radians(adjustment.wider_deg))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write, and say what was written; return 0, or 2 after a UserError."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
     parser.add_argument('run', type=Path, metavar='RUN')
     parser.add_argument('out', type=Path, metavar='OUT.safetensors')
-    parser.add_argument(
-        '--threshold', type=float, default=DEFAULT_THRESHOLD, help='the confidence to become 0.3'
-    )
-    parser.add_argument('--overlap', type=float, default=1.0, metavar='IOU')
     parser.add_argument('--most-mb', type=float, default=MOST_MB, help='refuse a larger file')
     options = parser.parse_args(arguments)
     try:
-        size_mb = export(
-            options.run, options.out, options.most_mb, options.threshold, options.overlap
-        )
+        size_mb = export(options.run, options.out, options.most_mb)
     except UserError as error:
         sys.stderr.write(f'error: {error}\n')
         return 2

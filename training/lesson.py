@@ -106,9 +106,7 @@ class Lesson(nn.Module):
         decoded = network.decode(content, box_logits, memory, position, tokens.lengths)
         return network.heads(decoded, all_layers=True)
 
-    def _token_losses(
-        self, encoding: StaticEncoding, pictures: PoolPictures
-    ) -> dict[str, Tensor]:
+    def _token_losses(self, encoding: StaticEncoding, pictures: PoolPictures) -> dict[str, Tensor]:
         """Return the mean errors of tokens that show somebody."""
         tokens, picture = encoding.tokens, encoding.picture
         said = self.token_head(replace(tokens, features=tokens.features.float()), picture)

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 import logging
 from pathlib import Path
 
@@ -45,11 +45,10 @@ from training.batches import DeviceBatch, from_pictures
 from training.config import RunConfig
 from training.criterion import Criterion, Losses, weighted_sum
 from training.crowdpose import CrowdPoseBody
-from training.data.dataset import Batch
 from training.denoising import DenoisingDraw
 from training.first_weights import set_first_weights
 from training.sampling import NumberedBatch
-from training.scene_pictures import KeptScenes, SceneStudio
+from training.scene_pictures import SceneBatch, SceneStudio
 from training.shares import Shares, step_shares
 from training.train_model import TrainingModel
 
@@ -71,23 +70,13 @@ class MeshRecipe:
     """The published losses; see `training.losses.losses` for each of them."""
 
     def __init__(
-        self,
-        config: RunConfig,
-        accelerator: Accelerator,
-        body: BodyData | None = None,
-        network: MAHMR | None = None,
+        self, config: RunConfig, accelerator: Accelerator, body: BodyData | None = None
     ) -> None:
-        """
-        Take a run's settings, and the body of its scenes where it is trained on them.
-
-        A `network` whose encoder stays as it is encodes pictures when they are brought.
-        """
+        """Take a run's settings, and the body of its scenes where it is trained on them."""
         self._config = config
         self._accelerator = accelerator
         self._body = body
         self._studio: SceneStudio | None = None
-        self._frozen = network if config.training.frozen_encoder else None
-        self._kept: dict[tuple[str, ...], DeviceBatch] = {}
         self._criterion = Criterion(config.matched_losses, config.model.input_size)
 
     def start(self) -> None:
@@ -104,38 +93,13 @@ class MeshRecipe:
     def prepare(self, batch: NumberedBatch) -> DeviceBatch:
         """Put a batch on the device; scenes are rendered there."""
         samples = batch.samples
-        if isinstance(samples, Batch):
-            return self._encoded(
-                from_pictures(
-                    samples,
-                    batch.indices,
-                    self._config.model.pad_multiple,
-                    self._accelerator.device,
-                )
-            )
-        names = tuple(samples.names)
-        if isinstance(samples, KeptScenes):
-            rendered = self._kept.pop(names)
-        else:
+        if isinstance(samples, SceneBatch):
             self.start()
             assert self._studio is not None
-            rendered = self._encoded(self._studio(samples, batch.indices))
-        if not batch.last:
-            self._kept[names] = rendered
-        return rendered
-
-    def _encoded(self, batch: DeviceBatch) -> DeviceBatch:
-        """Return a batch as its tokens where the encoder stays as it is."""
-        if self._frozen is None:
-            return batch
-        batch.wait()
-        with torch.no_grad(), self._accelerator.autocast():
-            return replace(
-                batch,
-                images=batch.images.without_pixels(),
-                encoded=self._frozen.encode(batch.images),
-                made=None,
-            )
+            return self._studio(samples, batch.indices)
+        return from_pictures(
+            samples, batch.indices, self._config.model.pad_multiple, self._accelerator.device
+        )
 
     def plan(self, batches: Sequence[DeviceBatch], epoch: int) -> list[BatchPlan]:
         """Count what the batches of a step hold, over all processes (`training.shares`)."""
@@ -161,12 +125,7 @@ class MeshRecipe:
 
     def losses(self, model: nn.Module, batch: DeviceBatch, plan: BatchPlan) -> Losses:
         """Return the batch's part of every loss of the step, by name."""
-        output = model(
-            batch.images,
-            batch.truth,
-            draw=plan.draw,
-            encoded=batch.encoded,
-        )
+        output = model(batch.images, batch.truth, draw=plan.draw)
         return self._criterion(output, batch.truth, plan.shares)[0]
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -206,10 +165,6 @@ def build_model(config: RunConfig, body: BodyData) -> TrainingModel:
         teach_tokens=config.teaches_tokens,
     )
     begin(model, config)
-    if config.training.frozen_encoder:
-        frozen = encoder_names(model.network)
-        for name, parameter in model.network.named_parameters():
-            parameter.requires_grad_(name not in frozen)
     return model
 
 

@@ -44,7 +44,7 @@ from training.data.sample import SampleConfig
 from training.metrics.types import ScenesTruth
 from training.scene_pictures import ScenePictures
 from training.scene_samples import SceneSample, SceneSamples
-from training.synthetic.scenes.draw import held_out_scene, HELD_OUT_SCENES, SceneConfig
+from training.synthetic.scenes.draw import draw_scene, held_out_scene, HELD_OUT_SCENES, SceneConfig
 from training.synthetic.scenes.scene import Scene
 
 GENDERED = ('3dpw', 'hi4d')
@@ -87,35 +87,34 @@ class EvaluationPictures(Protocol):
 
 def held_out_pictures(
     config: RunConfig, source: DataSource, body: Path, sizes: ModelConfig, device: torch.device
-) -> HeldOutScenes:
+) -> RenderedScenes:
     """Open the held-out scenes for a network of these sizes."""
     if source.split != 'held_out':
         raise UserError(
             f"Evaluation on scenes is of the split 'held_out', which nothing is trained on, not "
             f'{source.split!r}; correct the configuration {config.name!r}.'
         )
-    scenes = SceneConfig()  # the same for every network, whatever its size
     count = min(source.count or HELD_OUT_SCENES, HELD_OUT_SCENES)
     make = partial(SceneSamples, body, sizes.input_size, sizes.shapes, device)
-    return HeldOutScenes(scenes, make, range(0, count, source.keep_every))
+    return RenderedScenes(make, range(0, count, source.keep_every))
 
 
-class HeldOutScenes:
-    """Scenes of the held-out set, rendered as they are asked for."""
+class RenderedScenes:
+    """Scenes of the held-out set, or of a seed, rendered as they are asked for."""
 
     def __init__(
-        self, config: SceneConfig, make: Callable[[], SceneSamples], numbers: range
+        self, make: Callable[[], SceneSamples], numbers: range, seed: int | None = None
     ) -> None:
         """Take what makes the maker of samples, which takes some seconds."""
-        self._config, self._make, self._numbers = config, make, numbers
+        self._make, self._numbers, self._seed = make, numbers, seed
 
     def batches(self, first: int, step: int, size: int) -> Iterator[list[EvaluationPicture | str]]:
         """Yield every `step`-th picture from the first on, some at a time."""
         mine, samples = list(self._numbers[first::step]), self._make()
         for start in range(0, len(mine), size):
             numbers = mine[slice(start, start + size)]
-            scenes = [held_out_scene(self._config, number) for number in numbers]
-            names = [f'held-out scene {number}' for number in numbers]
+            scenes = [self._draw(number) for number in numbers]
+            names = [f'scene {number}' for number in numbers]
             yield [
                 EvaluationPicture(
                     number, made.sample.image.numpy(), scene.size_hw, _scene_truth(scene, made)
@@ -124,6 +123,12 @@ class HeldOutScenes:
                     numbers, scenes, samples(scenes, names), strict=True
                 )
             ]
+
+    def _draw(self, number: int) -> Scene:
+        config = SceneConfig()  # the same for every network, whatever its size
+        if self._seed is None:
+            return held_out_scene(config, number)
+        return draw_scene(config, self._seed, number)
 
 
 def _scene_truth(scene: Scene, made: SceneSample) -> ScenesTruth:

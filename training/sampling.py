@@ -25,13 +25,7 @@ from mahmr_model.errors import UserError
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from training.data.dataset import Batch, collate, Item, quiet_worker
-from training.scene_pictures import (
-    collate_scenes,
-    DrawnScene,
-    KeptScenes,
-    SceneBatch,
-    ScenePictures,
-)
+from training.scene_pictures import collate_scenes, DrawnScene, SceneBatch
 
 
 class Place(NamedTuple):
@@ -39,10 +33,6 @@ class Place(NamedTuple):
 
     epoch: int
     number: int
-    again: bool = False
-    """Whether it came before in this epoch, and was kept."""
-    last: bool = True
-    """Whether it does not come again, and need not be kept."""
 
 
 class TrainingPictures(Protocol):
@@ -62,14 +52,12 @@ class TrainingPictures(Protocol):
 class NumberedBatch:
     """A batch, and the places (B,) of its samples in the data set."""
 
-    samples: Batch | SceneBatch | KeptScenes
+    samples: Batch | SceneBatch
     indices: Sequence[int]
-    last: bool = True
-    """Whether it does not come again, and need not be kept."""
 
     def pin_memory(self) -> NumberedBatch:
         """Return the batch where a device can fetch it by itself; for PyTorch's loader."""
-        return NumberedBatch(self.samples.pin_memory(), self.indices, self.last)
+        return NumberedBatch(self.samples.pin_memory(), self.indices)
 
 
 @dataclass(frozen=True)
@@ -80,9 +68,6 @@ class StepOrder:
     A step takes P·A·B pictures, one after the other, of the epoch's permutation: A batches of B
     for each of P processes. So P processes, or A accumulated batches, see in a step what one
     process with a larger batch sees. What does not fill a step is left for another epoch.
-
-    With several `rounds` every step comes so many times in an epoch, at random places among the
-    others but before `kept` new steps have followed it: that many have to be kept.
     """
 
     pictures: int
@@ -90,12 +75,10 @@ class StepOrder:
     accumulation: int = 1
     processes: int = 1
     seed: int = 42
-    rounds: int = 1
-    kept: int = 1
 
     def __post_init__(self) -> None:
         """Refuse an epoch without a single step."""
-        if self.steps_a_round == 0:
+        if self.steps == 0:
             raise UserError(
                 f'The training data has {self.pictures} pictures, fewer than the '
                 f'{self._per_step} of a single step ({self.batch_size} pictures × '
@@ -108,40 +91,21 @@ class StepOrder:
         return self.batch_size * self.accumulation * self.processes
 
     @property
-    def steps_a_round(self) -> int:
-        """Return how many steps go once through the pictures."""
-        return self.pictures // self._per_step
-
-    @property
     def steps(self) -> int:
         """Return how many steps an epoch has."""
-        return self.steps_a_round * self.rounds
+        return self.pictures // self._per_step
 
     def batches(self, epoch: int, process: int, first_step: int = 0) -> Iterator[list[Place]]:
         """Yield the batches of a process from a step on: A of them a step."""
         generator = torch.Generator().manual_seed(self.seed + epoch)
         order = torch.randperm(self.pictures, generator=generator).tolist()
-        steps = self._steps(generator)
-        last = {step: place for place, step in enumerate(steps)}
-        seen: set[int] = set()
-        for place, step in enumerate(steps[first_step:], first_step):
-            again = step in seen
-            seen.add(step)
+        for step in range(first_step, self.steps):
             for turn in range(self.accumulation):
                 first = ((step * self.accumulation + turn) * self.processes + process) * (
                     self.batch_size
                 )
                 indices = order[slice(first, first + self.batch_size)]
-                yield [Place(epoch, index, again, last[step] == place) for index in indices]
-
-    def _steps(self, generator: torch.Generator) -> list[int]:
-        """Return the steps of an epoch, by the times at which they come again."""
-        first = torch.arange(self.steps_a_round, dtype=torch.float64)
-        again = torch.rand(self.rounds - 1, len(first), generator=generator, dtype=torch.float64)
-        delays = (again + torch.arange(self.rounds - 1)[:, None]) / max(self.rounds - 1, 1)
-        times = torch.cat([first[None], first + delays * self.kept])
-        order: list[int] = (times.flatten().sort(stable=True).indices % len(first)).tolist()
-        return order
+                yield [Place(epoch, index) for index in indices]
 
 
 class EpochSampler(Sampler[list[Place]]):
@@ -161,34 +125,23 @@ class EpochSampler(Sampler[list[Place]]):
         return self._order.batches(self._epoch, self._process, self._first_step)
 
 
-Loaded = Item | DrawnScene | str
-"""A sample, a scene, or the name of a scene that was kept."""
-
-
-class _Numbered(Dataset[tuple[Loaded, Place]]):
+class _Numbered(Dataset[tuple[Item | DrawnScene, Place]]):
     """A data set that is told the epoch with every index, since workers outlive epochs."""
 
     def __init__(self, pictures: TrainingPictures) -> None:
         self._pictures = pictures
 
-    def __getitem__(self, place: Place) -> tuple[Loaded, Place]:
+    def __getitem__(self, place: Place) -> tuple[Item | DrawnScene, Place]:
         self._pictures.set_epoch(place.epoch)
-        if place.again and isinstance(self._pictures, ScenePictures):
-            return self._pictures.name(place.number), place
         return self._pictures[place.number], place
 
 
-def _collate(placed: Sequence[tuple[Loaded, Place]]) -> NumberedBatch:
-    indices, last = [place.number for _, place in placed], placed[0][1].last
-    names = [one for one, _ in placed if isinstance(one, str)]
+def _collate(placed: Sequence[tuple[Item | DrawnScene, Place]]) -> NumberedBatch:
+    indices = [place.number for _, place in placed]
     scenes = [one for one, _ in placed if isinstance(one, DrawnScene)]
-    if names:
-        samples: Batch | SceneBatch | KeptScenes = KeptScenes(names)
-    elif scenes:
-        samples = collate_scenes(scenes)
-    else:
-        samples = collate([one for one, _ in placed if isinstance(one, Item)])
-    return NumberedBatch(samples, indices, last)
+    if scenes:
+        return NumberedBatch(collate_scenes(scenes), indices)
+    return NumberedBatch(collate([one for one, _ in placed if isinstance(one, Item)]), indices)
 
 
 def training_loader(

@@ -64,18 +64,6 @@ class SceneBatch:
         return SceneBatch(self.packed.pin_memory(), self.numbers.pin_memory(), self.names)
 
 
-@dataclass(frozen=True)
-class KeptScenes:
-    """A batch of scenes that was rendered and kept in an earlier round: its names are enough."""
-
-    names: list[str]
-    skipped: Sequence[str] = ()
-
-    def pin_memory(self) -> KeptScenes:
-        """Return the same: nothing is to be fetched."""
-        return self
-
-
 class ScenePictures:
     """`count` scenes an epoch, others in every one."""
 
@@ -93,15 +81,10 @@ class ScenePictures:
 
     def __getitem__(self, index: int) -> DrawnScene:
         """Return a scene by its number."""
-        scene = draw_scene(self._config, self._seed, self._number(index))
-        return DrawnScene(scene, draw_look(scene), self.name(index))
-
-    def name(self, index: int) -> str:
-        """Return what a scene is called."""
-        return f'scene {self._number(index)} of seed {self._seed}'
-
-    def _number(self, index: int) -> int:
-        return self._epoch * self._count + index
+        number = self._epoch * self._count + index
+        scene = draw_scene(self._config, self._seed, number)
+        name = f'scene {number} of seed {self._seed}'
+        return DrawnScene(scene, draw_look(scene), name)
 
 
 def collate_scenes(drawn: Sequence[DrawnScene]) -> SceneBatch:

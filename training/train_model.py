@@ -30,7 +30,6 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 from training.batch_truth import BatchTruth, packed
-from training.batches import Encoded
 from training.crowdpose import CrowdPoseBody
 from training.data.annotation import Ints
 from training.denoising import (
@@ -163,14 +162,12 @@ class TrainingModel(nn.Module):
         *,
         use_true_scale_map: bool = False,
         draw: DenoisingDraw | None = None,
-        encoded: Encoded | None = None,
     ) -> TrainingOutput:
         """
         Predict from normalised, padded pictures (3, H, W), every decoder layer.
 
         `use_true_scale_map` chooses the tokens by the truth instead of the predicted map;
-        `draw` makes the denoising queries those of a larger step. `encoded` is what the encoder
-        makes of the pictures, where that is known. In mixed precision the linear
+        `draw` makes the denoising queries those of a larger step. In mixed precision the linear
         layers' weights are cast once and together.
         """
         device_type = self.network.mean_pose.device.type
@@ -178,7 +175,6 @@ class TrainingModel(nn.Module):
         options: dict[str, Any] = {
             'use_true_scale_map': use_true_scale_map,
             'draw': draw,
-            'encoded': encoded,
         }
         if not torch.is_autocast_enabled(device_type):
             return self._forward(images, truth, **options)
@@ -193,12 +189,9 @@ class TrainingModel(nn.Module):
         *,
         use_true_scale_map: bool,
         draw: DenoisingDraw | None,
-        encoded: Encoded | None,
     ) -> TrainingOutput:
         network = self.network
-        if encoded is None:
-            encoded = network.encode(images, truth.scale_map if use_true_scale_map else None)
-        coarse, tokens = encoded
+        coarse, tokens = network.encode(images, truth.scale_map if use_true_scale_map else None)
         fov_rad = network.camera_branch(tokens)
         memory, memory_position = network.memory(tokens)
         content, box_logits = network.learnt_queries(len(images))

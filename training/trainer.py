@@ -103,8 +103,6 @@ class Trainer:
         folder: Path,
         *,
         workers: int = 0,
-        rounds: int = 1,
-        kept: int = 1,
         skip_limit: int = 100,
         after_epoch: AfterEpoch = _nothing,
     ) -> None:
@@ -117,8 +115,6 @@ class Trainer:
             config.accumulation,
             accelerator.num_processes,
             config.seed,
-            rounds,
-            -(-kept // (config.batch_size * config.accumulation)),
         )
         self._sampler = EpochSampler(self._order, accelerator.process_index)
         on_cuda = accelerator.device.type == 'cuda'

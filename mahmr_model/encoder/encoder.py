@@ -106,7 +106,8 @@ class ImageEncoder(nn.Module):
         lengths = [len(yx) for yx in places]
         picture, yx = _pictures(lengths, self.encoder_pos_embeds.device), torch.cat(places)
         pixels = cut(_canvas(images), PATCH, picture, yx)
-        features = projected(pixels, self.encoder_patch_proj) + embedded(self.encoder_pos_embeds, yx)
+        features = projected(pixels, self.encoder_patch_proj)
+        features = features + embedded(self.encoder_pos_embeds, yx)
 
         sequence_lengths = [n + 1 for n in lengths]
         x = prepend(self.encoder_cr_token.expand(len(images), -1), features, lengths)

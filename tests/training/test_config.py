@@ -295,11 +295,6 @@ def test_recorded_steps_have_neither_denoising_queries_nor_relative_order() -> N
         load_config('open_0', ['losses.boxes=4']).check_training()
 
 
-def test_an_encoder_that_is_frozen_is_not_taught() -> None:
-    with pytest.raises(UserError, match='freezes the encoder and gives token_j2ds and'):
-        load_config('open_1', ['training.frozen_encoder=true']).check_training()
-
-
 def test_pictures_of_data_sets_are_not_kept_for_further_rounds() -> None:
-    with pytest.raises(UserError, match=r'2 data\.rounds, but only rendered scenes are kept'):
+    with pytest.raises(UserError, match=r'2 data\.rounds, but only recorded steps'):
         load_config('train_chmr', ['data.rounds=2']).check_training()

@@ -83,13 +83,3 @@ def test_run_without_weights_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / 'empty').mkdir()
     assert main([str(tmp_path / 'empty'), str(tmp_path / 'out.safetensors')]) == 2
     assert 'empty/weights.safetensors' in capsys.readouterr().err
-
-
-def test_a_threshold_becomes_the_usual_one(model: TrainingModel, tmp_path: Path) -> None:
-    out = tmp_path / 'shifted.safetensors'
-    options = ['--threshold', '0.4', '--overlap', '0.5']
-    assert main([str(tmp_path / 'run'), str(out), *options]) == 0
-    assert read_checkpoint(out).config.overlap_threshold == 0.5
-    shift = (load_model(out).network.conf_head.bias - model.network.conf_head.bias).detach()
-    logits = torch.tensor([0.3, 0.4]).logit()
-    assert float(shift) == pytest.approx(float(logits[0] - logits[1]), abs=5e-3)

@@ -100,8 +100,8 @@ class Scenes(Protocol[ScenesTruth, ScenesRecord]):
             depth_orders=pairs,
             right_orders=right,
             fov_error_deg=abs(
-                _fov_deg(prediction.camera.fy, prediction.camera.height)
-                - _fov_deg(truth.focal_px, prediction.camera.height)
+                fov_deg(prediction.camera.fy, prediction.camera.height)
+                - fov_deg(truth.focal_px, prediction.camera.height)
             ),
         )
 
@@ -142,6 +142,6 @@ def _orders(z: Floats, z_true: Floats) -> tuple[int, int]:
     return len(i), int(right.sum())
 
 
-def _fov_deg(focal_px: float, height_px: int) -> float:
+def fov_deg(focal_px: float, height_px: int) -> float:
     """Return the vertical field of view."""
     return float(2 * np.degrees(np.arctan(height_px / (2 * focal_px))))
