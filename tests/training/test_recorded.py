@@ -18,7 +18,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+import json
+import os
 from pathlib import Path
+import subprocess
+import sys
 
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
@@ -357,3 +361,39 @@ def test_it_learns_and_leaves_weights_for_the_next_stage(tmp_path: Path) -> None
         if name in new and not torch.equal(value, new[name])
     }
     assert 'encoder' in changed
+
+
+def test_processes_learn_from_pictures_of_their_own_and_stay_alike(tmp_path: Path) -> None:
+    out, script = tmp_path / 'result.json', Path(__file__).with_name('recorded_run.py')
+    launcher = ['-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_addr=127.0.0.1']
+    root = script.parents[2]
+    done = subprocess.run(
+        [sys.executable, *launcher, str(script), str(out)],
+        env=dict(os.environ, PYTHONPATH=str(root), OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(out.read_text())
+    assert result == {'processes': 2, 'weights_differ_by': 0.0, 'same_pictures': False}
+
+
+def test_a_step_is_of_the_mean_of_all_gradients(
+    rendered: DeviceBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config_of_tiny(), losses=load_config('open_1').losses)
+    config = replace(config, training=replace(config.training, batch_size=2, clip_norm=1e9))
+    after = []
+    for others, processes in ((0, 1), (3, 2)):  # the other one adds three times as much as ours
+        lesson = new_lesson(config, BODY)
+        pool = ScenePool(SIZES, 6, CPU)
+        pool.put(rendered, lesson.network.cells(rendered.images).yx)
+        monkeypatch.setattr('torch.distributed.all_reduce', lambda x, by=others: x.mul_(by + 1))
+        torch.manual_seed(1)
+        step = RecordedStep(config, lesson, pool, CPU, processes)
+        step(1.0)
+        gradients = [p.grad for p in lesson.parameters() if p.grad is not None]
+        after.append(torch.cat([g.flatten() for g in gradients]))
+    torch.testing.assert_close(after[1], 2 * after[0])
