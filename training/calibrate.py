@@ -18,9 +18,11 @@ Set what follows from weights once they are trained, and write them as a file to
     python -m training.calibrate runs/open_3 weights/mahmr_open.safetensors
 
 On scenes of a seed of their own (neither trained on nor held out) this finds the confidence and
-the overlap at which F1 is best, and by how much fields of view are estimated too narrow: the
-published loss weighs angles that are too large three times. Confidences are then shifted so that
-the default of 0.3 is the best place to cut.
+the overlap at which F1 is best, and two biases that losses leave behind: fields of view are
+estimated too narrow, as the published loss weighs angles that are too large three times; and
+people are placed too far, as joints whose pose is uncertain are nearest to the truth in the
+picture when they are drawn together. Confidences are shifted so that the default of 0.3 is the
+best place to cut, angles and depths so that the median of the errors is 0.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from training.epoch_end import WEIGHTS
 from training.evaluator import in_original_pixels
 from training.export import adjust, Adjustment, export, MOST_MB
 from training.metrics.joints import SMPL_JOINTS
-from training.metrics.scenes import fov_deg, Scenes
+from training.metrics.scenes import Scenes
 from training.metrics.types import PredictedPeople
 from training.run_data import RenderedScenes
 from training.scene_samples import SceneSamples
@@ -62,7 +64,6 @@ def calibrated(run: Path, count: int, device: torch.device, batch_size: int) -> 
     size = model.network.config.input_size
     scenes = RenderedScenes(lambda: SceneSamples(OPEN_BODY, size, 11, device), range(count), SEED)
     protocols = {overlap: Scenes(THRESHOLDS) for overlap in OVERLAPS}
-    too_narrow: list[float] = []
     progress = tqdm(total=count, unit='scene', disable=None)
     for batch in scenes.batches(0, 1, batch_size):
         pictures = [picture for picture in batch if not isinstance(picture, str)]
@@ -71,9 +72,6 @@ def calibrated(run: Path, count: int, device: torch.device, batch_size: int) -> 
             people = PredictedPeople.from_people(in_original_pixels(one, picture.original_hw))
             for overlap, protocol in protocols.items():
                 protocol.update(picture.index, _unique(people, overlap), picture.truth)
-            height = people.camera.height
-            true, estimated = picture.truth.focal_px, people.camera.fy
-            too_narrow.append(fov_deg(true, height) - fov_deg(estimated, height))
         progress.update(len(pictures))
     progress.close()
     scores = {
@@ -82,7 +80,16 @@ def calibrated(run: Path, count: int, device: torch.device, batch_size: int) -> 
         for threshold in THRESHOLDS
     }
     threshold, overlap = max(scores, key=lambda key: scores[key])
-    return Adjustment(threshold, overlap, float(np.median(too_narrow)))
+    place = THRESHOLDS.index(threshold)
+    records = [of_picture[place] for of_picture in protocols[overlap].records.values()]
+    too_wide_deg = np.median([record.fov_error_deg for record in records])
+    too_far = np.concatenate([record.depth_errors[:, 1] for record in records])
+    if not len(too_far):
+        raise UserError(
+            f'{run}: finds none of the people of {count} scenes, so that there is nothing to set; '
+            'train it longer, or take more scenes (--count).'
+        )
+    return Adjustment(threshold, overlap, -float(too_wide_deg), 1 + float(np.median(too_far)))
 
 
 def _unique(people: PredictedPeople, overlap: float) -> PredictedPeople:
@@ -113,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.write(
         f'{options.out}: {size_mb:.1f} MB; confidences of {best.threshold:g} are 0.3 now, people '
         f'who overlap by more than {best.overlap:g} are one, fields of view are '
-        f'{best.wider_deg:.2f} degrees wider\n'
+        f'{best.wider_deg:.2f} degrees wider, people are {best.nearer:.3f} times nearer\n'
     )
     return 0
 

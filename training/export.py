@@ -49,6 +49,8 @@ class Adjustment:
     """The network's `overlap_threshold`."""
     wider_deg: float = 0.0
     """Added to every estimated field of view."""
+    nearer: float = 1.0
+    """What the depths of people are divided by."""
 
 
 def export(
@@ -88,11 +90,13 @@ def export(
 
 
 def adjust(network: MAHMR, adjustment: Adjustment) -> None:
-    """Set a network's overlap, and shift its confidences and its field of view."""
+    """Set a network's overlap, and shift its confidences, its field of view and its scale."""
     network.config = replace(network.config, overlap_threshold=adjustment.overlap)
     default, own = torch.tensor([DEFAULT_THRESHOLD, adjustment.threshold]).logit()
     with torch.no_grad():
         network.conf_head.bias.add_(default - own)
+        # The depth goes with 1/sigmoid(c) (`geometry.placement`), of people far enough 1/exp(c).
+        network.cam_head.last.bias[2] += math.log(adjustment.nearer)
         if network.config.camera_branch:
             network.fov_head.last.bias.add_(math.radians(adjustment.wider_deg))
 

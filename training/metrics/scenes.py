@@ -54,11 +54,15 @@ class ScenesRecord:
     errors_mm: Floats
     """(M, 2) joint errors of those found, relative to the pelvis: as they are, and aligned."""
     depth_errors: Floats
-    """(M, 2) relative errors of the pelvis's depth: with the estimated and the true camera."""
+    """
+    (M, 2) relative errors of the pelvis's depth, above 0 where it is too far: with the estimated
+    and with the true camera.
+    """
     depth_orders: int
     """Pairs of those found."""
     right_orders: int
     fov_error_deg: float
+    """Above 0 where the lens is taken for too wide."""
 
 
 class Scenes(Protocol[ScenesTruth, ScenesRecord]):
@@ -89,7 +93,7 @@ class Scenes(Protocol[ScenesTruth, ScenesRecord]):
         # What a query says of depth is relative to the focal length (`geometry.placement`).
         rate = truth.focal_px / prediction.camera.fy - 1
         z_known = z + prediction.translation_m[ours, 2] * rate
-        depth_errors = [np.abs(depth - z_true) / z_true for depth in (z, z_known)]
+        depth_errors = [(depth - z_true) / z_true for depth in (z, z_known)]
         pairs, right = _orders(z, z_true)
         return ScenesRecord(
             people=int(counts.sum()),
@@ -99,10 +103,8 @@ class Scenes(Protocol[ScenesTruth, ScenesRecord]):
             depth_errors=np.stack(depth_errors, axis=1),
             depth_orders=pairs,
             right_orders=right,
-            fov_error_deg=abs(
-                fov_deg(prediction.camera.fy, prediction.camera.height)
-                - fov_deg(truth.focal_px, prediction.camera.height)
-            ),
+            fov_error_deg=_fov_deg(prediction.camera.fy, prediction.camera.height)
+            - _fov_deg(truth.focal_px, prediction.camera.height),
         )
 
     def _summarise(self, records: Sequence[ScenesRecord]) -> dict[str, float]:
@@ -119,7 +121,8 @@ class Scenes(Protocol[ScenesTruth, ScenesRecord]):
         }
         if found:
             mpjpe, aligned = np.concatenate([r.errors_mm for r in records]).mean(0)
-            depth, known = np.median(np.concatenate([r.depth_errors for r in records]), axis=0)
+            depths = np.abs(np.concatenate([r.depth_errors for r in records]))
+            depth, known = np.median(depths, axis=0)
             measures |= {
                 'MPJPE_mm': mpjpe,
                 'PA-MPJPE_mm': aligned,
@@ -129,7 +132,7 @@ class Scenes(Protocol[ScenesTruth, ScenesRecord]):
         if orders:
             measures['PCDR_0.2_percent'] = 100 * sum(r.right_orders for r in records) / orders
         if records:
-            measures['fov_error_deg'] = float(np.mean([r.fov_error_deg for r in records]))
+            measures['fov_error_deg'] = float(np.mean([abs(r.fov_error_deg) for r in records]))
         return measures
 
 
@@ -142,6 +145,6 @@ def _orders(z: Floats, z_true: Floats) -> tuple[int, int]:
     return len(i), int(right.sum())
 
 
-def fov_deg(focal_px: float, height_px: int) -> float:
+def _fov_deg(focal_px: float, height_px: int) -> float:
     """Return the vertical field of view."""
     return float(2 * np.degrees(np.arctan(height_px / (2 * focal_px))))
