@@ -23,6 +23,7 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+from typing import Any
 
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
@@ -37,6 +38,7 @@ from scipy.optimize import linear_sum_assignment
 from tiny import MODEL, tiny_model
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from training import people_lesson
 from training.batches import DeviceBatch
 from training.command import main
@@ -397,3 +399,45 @@ def test_a_step_is_of_the_mean_of_all_gradients(
         gradients = [p.grad for p in lesson.parameters() if p.grad is not None]
         after.append(torch.cat([g.flatten() for g in gradients]))
     torch.testing.assert_close(after[1], 2 * after[0])
+
+
+class Operations(TorchDispatchMode):
+    """Remembers operations, and those that index by a mask as `mask`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        if name.startswith('index') and len(args) > 1 and isinstance(args[1], (list, tuple)):
+            masks = [one for one in args[1] if one is not None and one.dtype == torch.bool]
+            name = 'mask' if masks else name
+        self.names.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_in_a_step_waits_for_the_host_or_is_made_by_it(
+    rendered: DeviceBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a GPU could not record it: each of these once was the one that could not."""
+    config = replace(config_of_tiny(), losses=load_config('open_3').losses)
+    config = replace(config, losses=config.losses | {'depths': 0.5})
+    lesson = Lesson(config, BODY, 6)
+    lesson.network.load_state_dict(network_of_all_levels(rendered).state_dict())
+    pictures = pool_of(rendered, lesson.network)
+    lesson(pictures)  # what is made once
+    # On a GPU attention knows no lengths; here it does not matter which rows look at which.
+    monkeypatch.setattr(
+        'mahmr_model.encoder.attention._attention_by_starts',
+        lambda q, k, v, *lengths: q.sum(-1, keepdim=True) * k.mean() + v.mean((0, 1)),
+    )
+    with Operations() as operations:
+        total, _ = lesson(pictures)
+        total.backward()
+    assert {'searchsorted', 'index_select'} <= operations.names
+    waits = {'_local_scalar_dense', 'nonzero', 'masked_select', 'mask', 'unique', 'is_nonzero'}
+    waits |= {'lift_fresh', 'equal', 'repeat_interleave', 'bincount', '_unique2', 'histc'}
+    assert operations.names & waits == set()
