@@ -49,6 +49,9 @@ stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what
     if [ -n "${CONFIGS:-}" ]; then
         config=$CONFIGS/$name.yaml
     fi
+    if [ -f "$out/$name.log" ]; then # it was interrupted
+        rm -f "runs/$name/weights.safetensors"
+    fi
     echo "$name: $time minutes from $(date +%T)"
     "$@" training/main.py --mode train --cfg "$config" \
         "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"

@@ -34,7 +34,7 @@ from training.checkpoints import find_checkpoint, list_checkpoints
 from training.compiling import compile_parts
 from training.config import config_names, load_config, RunConfig, STAGES
 from training.data.dataset import Sample
-from training.epoch_end import EpochEnd
+from training.epoch_end import EpochEnd, WEIGHTS
 from training.evaluator import Evaluator
 from training.inference import infer
 from training.recipe import build_model, MeshRecipe, run_body, starting_weights
@@ -105,7 +105,16 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     body_path, body_kind = run_body(config)
     body = load_body(body_path)
     if config.training.recorded:
-        _save_config(config)
+        weights = folder / WEIGHTS
+        if resume or weights.is_file():
+            raise UserError(
+                'Recorded steps are not resumed'
+                + (f', and {weights} is of another run' if weights.is_file() else '')
+                + '; name another folder by out=FOLDER, and begin with weights by '
+                'starts_from=[FILE].'
+            )
+        if accelerator.is_main_process:
+            _save_config(config)
         return train_recorded(config, accelerator, body, body_path, body_kind)
     model = build_model(config, body)
     if config.training.compile and accelerator.device.type == 'cuda':

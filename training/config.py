@@ -82,8 +82,8 @@ class DataConfig:
     """Processes that prepare pictures, beside each training process; 0 prepares in line."""
     mirrored: bool = False
     """
-    Whether every scene comes with its mirror image in the same batch, which then has twice
-    training.batch_size pictures: rendering costs half as much.
+    Whether every scene comes with its mirror image, as rendering costs half as much then: in the
+    same batch, which has twice training.batch_size pictures, or in the pool of recorded steps.
     """
     rounds: int = 1
     """
@@ -128,7 +128,8 @@ class TrainingConfig:
     """
     Whether all steps are of one shape, recorded once and repeated, on scenes alone and without
     denoising queries (`training.recorded`): many times as many. Without losses of queries
-    the encoder alone is trained.
+    the encoder alone is trained. They end after `minutes`, nothing is evaluated, and the weights
+    are all that is saved (every `checkpoint_every` steps): a run that was cut off begins again.
     """
     compile: bool = False  # noqa: A003
     """
@@ -244,6 +245,9 @@ class RunConfig:
             ('depths_re' in self.query_losses, 'no weight of depths_re'),
             (not self.trains_on_scenes, 'scenes in data.training'),
             (self.training.minutes is None, 'training.minutes, which end them'),
+            (self.training.accumulation > 1, 'training.accumulation=1'),
+            (self.training.compile, 'training.compile=false'),
+            (self.mixed_precision == 'fp16', 'mixed_precision no or bf16, not fp16'),
             (
                 self.model.levels < 3 or not self.model.camera_branch,
                 'levels: 3 and a camera_branch',

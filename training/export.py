@@ -62,11 +62,7 @@ def export(
     Raises UserError where there are none, where float16 cannot hold them, or where the file would
     be larger than `most_mb`: then nothing is written.
     """
-    source = run / WEIGHTS if run.is_dir() else run
-    if source.resolve() == out.resolve():
-        raise UserError(f'{out}: this is the file that is read; name another one to write.')
-    if out.suffix != '.safetensors':
-        raise UserError(f'{out}: the file to write should end in .safetensors.')
+    source = check_export(run, out)
     checkpoint = read_checkpoint(source)
     network = MAHMR(checkpoint.config)
     load_state(network, checkpoint.state, str(source))
@@ -87,6 +83,16 @@ def export(
         )
     save_weights(network, out, checkpoint.body)
     return out.stat().st_size / 1e6
+
+
+def check_export(run: Path, out: Path) -> Path:
+    """Return the file of weights of a run; raises UserError where `out` cannot be written."""
+    source = run / WEIGHTS if run.is_dir() else run
+    if source.resolve() == out.resolve():
+        raise UserError(f'{out}: this is the file that is read; name another one to write.')
+    if out.suffix != '.safetensors':
+        raise UserError(f'{out}: the file to write should end in .safetensors.')
+    return source
 
 
 def adjust(network: MAHMR, adjustment: Adjustment) -> None:

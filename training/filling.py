@@ -21,6 +21,7 @@ from pathlib import Path
 import threading
 
 from accelerate import Accelerator
+from mahmr_model.errors import UserError
 import torch
 from training.config import RunConfig
 from training.lesson import Lesson
@@ -29,7 +30,8 @@ from training.sampling import EpochSampler, NumberedBatch, StepOrder, training_l
 from training.scene_pictures import SceneBatch, SceneStudio
 from training.scene_pool import ScenePool
 
-_SCENES_AT_ONCE = {'cuda': 128, 'cpu': 4}
+_AT_ONCE_ON_CUDA, _AT_ONCE = 128, 4
+"""Scenes that are rendered together."""
 
 
 class Filling:
@@ -46,12 +48,21 @@ class Filling:
         """Make the pool and put the first pictures into it; each process has its own scenes."""
         device = accelerator.device
         self._lesson, self._studio, self._device = lesson, studio, device
-        at_once = _SCENES_AT_ONCE[device.type]
+        at_once = _AT_ONCE_ON_CUDA if device.type == 'cuda' else _AT_ONCE
         kept = config.data.kept_scenes
-        both = 2 if config.data.mirrored else 1
-        self.pool = ScenePool(config.model, both * -(-kept // at_once) * at_once, device)
+        both = self._both = 2 if config.data.mirrored else 1
+        # While one batch is replaced, others have to be there.
+        capacity = max(2, -(-kept // at_once)) * at_once
+        self.pool = ScenePool(config.model, both * capacity, device)
         self.rendered = 0
         scenes = training_data(config, body_path)
+        least = at_once * accelerator.num_processes
+        if len(scenes) < least:
+            raise UserError(
+                f'The configuration {config.name!r} has {len(scenes)} scenes an epoch, but '
+                f'{accelerator.num_processes} processes render {at_once} each at a time; raise '
+                f'the count of scenes in data.training to {least} or more.'
+            )
         order = StepOrder(
             len(scenes),
             at_once,
@@ -80,6 +91,11 @@ class Filling:
         while self.rendered < first:
             self._render()
 
+    @property
+    def pictures(self) -> int:
+        """Return how many pictures were rendered so far, mirror images included."""
+        return self._both * self.rendered
+
     def __enter__(self) -> None:
         if self._device.type == 'cuda':
             self._thread.start()
@@ -100,7 +116,7 @@ class Filling:
     def _fill(self) -> None:
         try:
             if self._device.type == 'cuda':  # a thread's is the first one
-                torch.cuda.set_device(self._device)
+                torch.cuda.set_device(self.pool.pictures.images.device)
             while not self._stop.is_set():
                 if self.rendered < max(self._kept, self._due):
                     self._render()

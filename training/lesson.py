@@ -94,9 +94,12 @@ class Lesson(nn.Module):
             losses = cell_losses(encoding.scale_logits, scale_map, encoding.inside)
             losses |= self._token_losses(encoding, pictures)
             # The mean of pictures, in place of their sum.
-            losses['fov'] = fov_errors(fov_rad, pictures.fov_rad).mean()
+            seen = encoding.seen
+            errors = torch.where(seen, fov_errors(fov_rad, pictures.fov_rad), 0)
+            losses['fov'] = errors.sum() / seen.sum().clamp(min=1)
             if self.people is not None:
-                losses |= self.people(layers, fov_rad, pictures)
+                known = replace(pictures, present=pictures.present & seen[:, None])
+                losses |= self.people(layers, fov_rad, known)
         return torch.stack([losses[name] for name in self.names])
 
     def _decoded(self, tokens: Tokens, pictures: int) -> list[LayerPrediction]:

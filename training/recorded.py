@@ -96,9 +96,10 @@ class RecordedStep:
                 rate.fill_(full * factor)
             else:
                 group['lr'] = full * factor
-        self._places.copy_(self._pool.draw(self._count))
+        with self._pool.guard:
+            self._places.copy_(self._pool.draw(self._count))
+            self._backward()
         self._steps += 1
-        self._backward()
         if self._processes > 1:
             distributed.all_reduce(self._gradients)
         self._update()
@@ -126,9 +127,19 @@ class RecordedStep:
         self._steps = 0
         return dict(zip(self._lesson.names, means, strict=True))
 
+    def check_finite(self, name: str) -> None:
+        """Raise UserError where the weights of a run of this name are no numbers any more."""
+        if not all(torch.stack([p.isfinite().all() for p in self._learning]).tolist()):
+            raise UserError(
+                f'{name}: weights are not finite after {self._steps} more steps; lower '
+                'training.learning_rate.'
+            )
+
     def _gradients_of_a_batch(self) -> None:
         total, losses = self._lesson(self._pool.pictures.at(self._places))
-        gradients = torch.autograd.grad(total, self._learning)
+        gradients = torch.autograd.grad(
+            total, self._learning, allow_unused=True, materialize_grads=True
+        )
         torch.cat([gradient.flatten() for gradient in gradients], out=self._gradients)
         self._sums += losses
 
@@ -157,6 +168,7 @@ def train_recorded(
     start = time.monotonic()
 
     def save() -> None:
+        step.check_finite(config.name)
         if main:
             weights = config.folder / WEIGHTS
             save_weights(lesson.network, weights, kind, training_extras(lesson))
@@ -174,7 +186,7 @@ def train_recorded(
                 broadcast_object_list(agreed)
                 pace.measured(number, agreed[0])
             if number % training.log_every == 0:
-                _log(step.losses(), number, filling.rendered, config, writer)
+                _log(step.losses(), number, filling, config, writer)
             if training.checkpoint_every and number % training.checkpoint_every == 0:
                 save()
     save()
@@ -188,7 +200,7 @@ def train_recorded(
 def _log(
     losses: dict[str, float],
     step: int,
-    rendered: int,
+    filling: Filling,
     config: RunConfig,
     writer: SummaryWriter | None,
 ) -> None:
@@ -200,7 +212,15 @@ def _log(
             'training.learning_rate.'
         )
     parts = ', '.join(f'{name} {value:.4f}' for name, value in losses.items())
-    logger.info('step %d, %d scenes: loss %.4f (%s)', step, rendered, total, parts)
+    times = step * config.training.batch_size / filling.pictures
+    logger.info(
+        'step %d, %d pictures, each %.1f times: loss %.4f (%s)',
+        step,
+        filling.pictures,
+        times,
+        total,
+        parts,
+    )
     if writer is not None:
         for name, value in losses.items():
             writer.add_scalar(f'loss/{name}', value, step)

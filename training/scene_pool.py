@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+import threading
 
 from mahmr_model.body.joints import JOINT_NAMES_45
 from mahmr_model.config import ModelConfig
@@ -72,7 +73,12 @@ class PoolPictures:
 
 
 class ScenePool:
-    """A ring of pictures: a batch takes the place of the oldest one."""
+    """
+    A ring of pictures: a batch takes the place of the oldest one.
+
+    The places of the next batch are not drawn any more once the last one is there; who draws holds
+    `guard` until the device has been told to read.
+    """
 
     def __init__(self, config: ModelConfig, capacity: int, device: torch.device) -> None:
         """Take the memory for `capacity` pictures; none is there yet."""
@@ -107,13 +113,16 @@ class ScenePool:
             new(MOST_PEOPLE, 2),
         )
         self._filled, self._next, self._locked = 0, 0, 0
+        self.guard = threading.Lock()
+        self._free: torch.cuda.Event | None = None
+        """When nothing that was started before reads the next batch's places."""
 
     def __len__(self) -> int:
         """Return how many pictures can be drawn."""
         return self._filled - self._locked
 
     def draw(self, count: int) -> Tensor:
-        """Return `count` places at random of pictures that are not just being replaced."""
+        """Return `count` places at random of pictures that are not about to be replaced."""
         start = self._next + self._locked if self._locked else 0
         places = torch.randint(len(self), (count,), device=self._device)
         return (start + places) % self._filled
@@ -123,14 +132,14 @@ class ScenePool:
         """
         Put rendered pictures in the places of the oldest ones, all together.
 
-        `yx` (N, 2): rows and columns of their packed cells (`encoder.cells`).
+        `yx` (N, 2): rows and columns of their packed cells (`encoder.cells`). Every batch is as
+        large as the first one.
         """
         count, truth = len(batch.images), batch.truth
         assert truth.person_map is not None
-        if self._next + count > self._capacity:  # as many as before, so that none is cut
-            self._next = 0
+        if self._free is not None:
+            torch.cuda.current_stream(self._device).wait_event(self._free)
         first = self._next
-        self._locked = count if self._filled > first else 0
         places = slice(first, first + count)
         pool = self.pictures
         canvas = batch.images.canvas
@@ -176,5 +185,9 @@ class ScenePool:
         pool.fov_rad[places] = 2 * (height / (2 * truth.picture_focal_px)).atan()
         if self._device.type == 'cuda':
             torch.cuda.current_stream(self._device).synchronize()
-        self._next, self._locked = first + count, 0
-        self._filled = max(self._filled, self._next)
+        with self.guard:
+            self._filled = max(self._filled, first + count)
+            self._next = first + count if first + 2 * count <= self._capacity else 0
+            self._locked = count if self._filled > self._next else 0
+            if self._device.type == 'cuda':
+                self._free = torch.cuda.default_stream(self._device).record_event()

@@ -52,6 +52,8 @@ class StaticEncoding:
     """(B·N, 2)."""
     inside: Tensor
     """(B·N,) bool: which cells are the picture's."""
+    seen: Tensor
+    """(B,) bool: whether a picture has any token; its camera token means nothing if not."""
 
 
 class StaticEncoder(nn.Module):
@@ -127,7 +129,9 @@ class StaticEncoder(nn.Module):
             camera_tokens,
         )
         real = torch.arange(len(element), device=x.device) < ends[-1, -1]
-        return StaticEncoding(tokens, picture, real, scale_logits, inside.flatten())
+        return StaticEncoding(
+            tokens, picture, real, scale_logits, inside.flatten(), starts[:-1] < self.rows
+        )
 
     def _inside(self, size_hw: Tensor) -> Tensor:
         """Return which cells (B, N) are of a picture padded to multiples of 56."""

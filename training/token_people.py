@@ -94,7 +94,7 @@ def token_losses(said: TokenPeople, truth: BatchTruth, input_size: int) -> dict[
     if not len(truth):
         nothing = (said.offsets.sum() + said.joints_m.sum()) * 0
         return {'token_j2ds': nothing, 'token_j3ds': nothing}
-    person = _person(said, truth)
+    person = people_of_tokens(said, truth)
     shown, row = person >= 0, person.clamp(min=0)
     root_relative = (truth.joints_camera_m - truth.joints_camera_m[:, :1])[row]
     return token_errors(said, truth.joints_px[row], root_relative, shown, cells, input_size)
@@ -123,7 +123,7 @@ def token_errors(
     }
 
 
-def _person(said: TokenPeople, truth: BatchTruth) -> Tensor:
+def people_of_tokens(said: TokenPeople, truth: BatchTruth) -> Tensor:
     """Return whom (T,) each token's centre shows; -1 where nobody, or beyond the picture."""
     assert truth.person_map is not None
     sizes = on_device(np.asarray(truth.sizes_hw, np.int64), truth.device)[said.picture]

@@ -53,7 +53,8 @@ def main() -> None:
     for _ in range(3):
         step(1.0)
     learnt = nn.utils.parameters_to_vector(lesson.parameters())
-    pictures = filling.pool.pictures.images.flatten(1).float().mean(1)
+    images = filling.pool.pictures.images[: filling.pictures]
+    pictures = images.flatten(1).float().mean(1)
     weights, seen = (accelerator.gather(value[None]).cpu() for value in (learnt, pictures))
     if accelerator.is_main_process:
         result = {

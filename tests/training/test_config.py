@@ -295,6 +295,22 @@ def test_recorded_steps_have_neither_denoising_queries_nor_relative_order() -> N
         load_config('open_0', ['losses.boxes=4']).check_training()
 
 
+@pytest.mark.parametrize(
+    ('override', 'expected'),
+    [
+        ('mixed_precision=fp16', 'mixed_precision no or bf16'),
+        ('training.accumulation=2', 'training.accumulation=1'),
+        ('training.compile=true', 'training.compile=false'),
+        ('training.minutes=null', 'training.minutes, which end them'),
+        ('model.input_size=420', 'an input_size that is a multiple of 56, not 420'),
+        ('model.levels=2', 'levels: 3 and a camera_branch'),
+    ],
+)
+def test_recorded_steps_refuse_what_they_would_not_do(override: str, expected: str) -> None:
+    with pytest.raises(UserError, match=f'Recorded steps need {expected}'):
+        load_config('open_1', [override]).check_training()
+
+
 def test_pictures_of_data_sets_are_not_kept_for_further_rounds() -> None:
     with pytest.raises(UserError, match=r'2 data\.rounds, but only recorded steps'):
         load_config('train_chmr', ['data.rounds=2']).check_training()
