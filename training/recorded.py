@@ -114,9 +114,17 @@ class RecordedStep:
         torch.cuda.current_stream(self._device).wait_stream(beside)
         torch.cuda.synchronize(self._device)
         graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        for graph, work in zip(graphs, (self._backward, self._update), strict=True):
-            with torch.cuda.graph(graph, capture_error_mode='thread_local'):
-                work()
+        try:
+            for graph, work in zip(graphs, (self._backward, self._update), strict=True):
+                with torch.cuda.graph(graph, capture_error_mode='thread_local'):
+                    work()
+        except RuntimeError as error:  # no kernel for packed attention, for one
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f'{torch.cuda.get_device_name(self._device)} cannot record a step of this '
+                f'training ({reason}); take another GPU or torch, or go without by '
+                'training.recorded=false data.rounds=1.'
+            ) from error
         self._backward, self._update = (graph.replay for graph in graphs)
         self.losses()
 
