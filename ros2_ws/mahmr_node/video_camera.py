@@ -26,6 +26,7 @@ from collections.abc import Iterator
 import math
 from pathlib import Path
 import threading
+import time
 
 import cv2
 from mahmr_model.errors import UserError
@@ -48,6 +49,8 @@ DEFAULT_RATE_HZ = 10.0
 
 # Seconds that the last pictures may take to reach their listeners.
 FLUSH_S = 5.0
+# Seconds that a listener may take to know of the camera after the camera knows of it.
+SETTLE_S = 1.0
 
 PARAMETERS = (
     Spec('file', '', 'Video file, or folder of pictures (in the order of their names).', True),
@@ -131,6 +134,7 @@ class VideoCamera(Node):
         self._source = PictureSource(Path(self._values['file']))
         self._pictures = iter(self._source)
         self.published = 0
+        self._listened_to_since_s = math.inf
         self.done = False
         profile = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
@@ -150,8 +154,7 @@ class VideoCamera(Node):
             publisher.wait_for_all_acked(Duration(seconds=FLUSH_S))
 
     def _publish_next(self) -> None:
-        listeners = self._images.get_subscription_count()
-        if self.done or (not self.published and listeners < self._values['wait_for_listeners']):
+        if self.done or (not self.published and not self._listened_to()):
             return
         image_bgr = next(self._pictures, None)
         if image_bgr is None and self._values['loop']:
@@ -161,6 +164,15 @@ class VideoCamera(Node):
             self.done = True
             return
         self._publish(image_bgr)
+
+    def _listened_to(self) -> bool:
+        """Return whether there are the listeners that are waited for, and they know it."""
+        wanted = self._values['wait_for_listeners']
+        if self._images.get_subscription_count() < wanted:
+            self._listened_to_since_s = math.inf
+            return False
+        self._listened_to_since_s = min(self._listened_to_since_s, time.monotonic())
+        return not wanted or time.monotonic() - self._listened_to_since_s >= SETTLE_S
 
     def _publish(self, image_bgr: ImageArray) -> None:
         height, width = image_bgr.shape[:2]
