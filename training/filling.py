@@ -110,7 +110,7 @@ class Filling:
         if self._failed:
             raise self._failed[0]
         self._due += self._share
-        while self._device.type == 'cpu' and self._due >= 1:
+        while self._device.type != 'cuda' and self._due >= 1:
             self._due -= self._render()
 
     def _fill(self) -> None:
