@@ -39,8 +39,7 @@ from mahmr_model.weights import load_model
 import numpy as np
 import torch
 from tqdm import tqdm
-from training.epoch_end import WEIGHTS
-from training.evaluator import in_original_pixels
+from training.compare import predictions
 from training.export import adjust, Adjustment, check_export, export, MOST_MB
 from training.metrics.joints import SMPL_JOINTS
 from training.metrics.scenes import Scenes
@@ -54,9 +53,9 @@ THRESHOLDS = tuple(round(0.1 + 0.025 * step, 3) for step in range(25))
 OVERLAPS = (0.3, 0.45, 0.6, 0.75, 1.0)
 
 
-def calibrated(run: Path, count: int, device: torch.device, batch_size: int) -> Adjustment:
-    """Return what is best for the weights of a run (a folder, or a file) on `count` scenes."""
-    model = load_model(run / WEIGHTS if run.is_dir() else run, OPEN_BODY)
+def calibrated(weights: Path, count: int, device: torch.device, batch_size: int) -> Adjustment:
+    """Return what is best for a file of weights on `count` scenes."""
+    model = load_model(weights, OPEN_BODY)
     adjust(model.network, Adjustment())  # nothing is left out by its overlap
     predictor = Predictor(
         model, device=str(device), precision='float32', confidence_threshold=min(THRESHOLDS)
@@ -66,13 +65,10 @@ def calibrated(run: Path, count: int, device: torch.device, batch_size: int) -> 
     protocols = {overlap: Scenes(THRESHOLDS) for overlap in OVERLAPS}
     progress = tqdm(total=count, unit='scene', disable=None)
     for batch in scenes.batches(0, 1, batch_size):
-        pictures = [picture for picture in batch if not isinstance(picture, str)]
-        found = predictor.predict_batch([p.image_rgb for p in pictures], [None] * len(pictures))
-        for picture, one in zip(pictures, found, strict=True):
-            people = PredictedPeople.from_people(in_original_pixels(one, picture.original_hw))
+        for picture, people in predictions(predictor, batch):
             for overlap, protocol in protocols.items():
                 protocol.update(picture.index, _unique(people, overlap), picture.truth)
-        progress.update(len(pictures))
+        progress.update(len(batch))
     progress.close()
     scores = {
         (threshold, overlap): protocol.result()[f'F1@{threshold:g}']
@@ -90,8 +86,8 @@ def calibrated(run: Path, count: int, device: torch.device, batch_size: int) -> 
     too_far = np.concatenate([record.depth_errors[:, 1] for record in records])
     if not len(too_far):
         raise UserError(
-            f'{run}: finds none of the people of {count} scenes, so that there is nothing to set; '
-            'train it longer, or take more scenes (--count).'
+            f'{weights}: finds none of the people of {count} scenes, so that there is nothing to '
+            'set; train it longer, or take more scenes (--count).'
         )
     return Adjustment(threshold, overlap, -float(too_wide_deg), 1 + float(np.median(too_far)))
 
@@ -118,10 +114,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(
                 f'--count and --batch are at least 1, not {options.count} and {options.batch}.'
             )
-        check_export(options.run, options.out)
+        weights = check_export(options.run, options.out)
         device = choose_device(options.device or 'auto')
-        best = calibrated(options.run, options.count, device, options.batch)
-        size_mb = export(options.run, options.out, MOST_MB, best)
+        best = calibrated(weights, options.count, device, options.batch)
+        size_mb = export(weights, options.out, MOST_MB, best)
     except UserError as error:
         sys.stderr.write(f'error: {error}\n')
         return 2

@@ -23,7 +23,7 @@ OUT gets NAME.json for each file of weights and table.md, the columns in the ord
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 import hashlib
 import json
@@ -33,14 +33,14 @@ import sys
 from mahmr_model.body.data import OPEN_BODY
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
-from mahmr_model.predictor import Predictor
+from mahmr_model.predictor import choose_device, Predictor
 from mahmr_model.weights import load_model
 import torch
 from tqdm import tqdm
 from training.evaluator import in_original_pixels
 from training.metrics.scenes import Scenes
 from training.metrics.types import PredictedPeople
-from training.run_data import RenderedScenes
+from training.run_data import EvaluationPicture, RenderedScenes
 from training.scene_samples import SceneSamples
 from training.synthetic.scenes.draw import HELD_OUT_SCENES
 
@@ -63,18 +63,25 @@ def compare(
     scenes = RenderedScenes(lambda: SceneSamples(OPEN_BODY, size, 11, device), range(count))
     progress = tqdm(total=count, unit='scene', disable=None)
     for batch in scenes.batches(0, 1, batch_size):
-        pictures = [picture for picture in batch if not isinstance(picture, str)]
         for one in measured:
-            found = one.predictor.predict_batch(
-                [picture.image_rgb for picture in pictures], [None] * len(pictures)
-            )
-            for picture, people in zip(pictures, found, strict=True):
-                original = in_original_pixels(people, picture.original_hw)
-                predicted = PredictedPeople.from_people(original)
-                one.protocol.update(picture.index, predicted, picture.truth)
-        progress.update(len(pictures))
+            for picture, people in predictions(one.predictor, batch):
+                one.protocol.update(picture.index, people, picture.truth)
+        progress.update(len(batch))
     progress.close()
     return {one.name: one.protocol.result() for one in measured}
+
+
+def predictions(
+    predictor: Predictor, batch: Sequence[EvaluationPicture | str]
+) -> Iterator[tuple[EvaluationPicture, PredictedPeople]]:
+    """Yield pictures, and the people found in them with an estimated lens."""
+    pictures = [picture for picture in batch if not isinstance(picture, str)]
+    found = predictor.predict_batch([p.image_rgb for p in pictures], [None] * len(pictures))
+    for picture, people in zip(pictures, found, strict=True):
+        yield (
+            picture,
+            PredictedPeople.from_people(in_original_pixels(people, picture.original_hw)),
+        )
 
 
 def table(measures: Mapping[str, Mapping[str, float]]) -> str:
@@ -107,9 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--threshold', type=float, default=0.3)
     parser.add_argument('--device', help='else CUDA where there is one')
     options = parser.parse_args(arguments)
-    default = 'cuda' if torch.cuda.is_available() else 'cpu'
-    device = torch.device(options.device or default)
     try:
+        device = choose_device(options.device or 'auto')
         measures = compare(
             options.weights, options.count, device, options.batch, options.threshold
         )

@@ -55,7 +55,7 @@ class Lesson(nn.Module):
         self.names: tuple[str, ...] = ENCODER_LOSSES
         self.people: PeopleLesson | None = None
         if config.query_losses:
-            names = [name for name in config.matched_losses if config.losses[name]]
+            names = [name for name in config.query_losses if name != 'confs']
             layer = BodyLayer(body, kid=sizes.shapes == 11)
             self.people = PeopleLesson(layer, names, sizes.input_size)
             self.names += ('confs', *names)

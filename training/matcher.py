@@ -100,18 +100,28 @@ def _costs(
     def beside(value: Tensor) -> Tensor:
         return value.index_select(1, picture)
 
-    p = confidence_logits.sigmoid()
-    confidence = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
-    boxes, true_boxes = beside(boxes_cxcywh_norm), truth.boxes_cxcywh_norm[:, None]
-    box = (boxes - true_boxes).abs().sum(-1)
-    giou = generalised_iou(corners(boxes), corners(true_boxes))
     ours = beside(joints_px[..., :MATCHED_JOINTS, :])
     mask = truth.joints_mask[:, None, :MATCHED_JOINTS]
     difference = (ours - truth.joints_px[:, None, :MATCHED_JOINTS]).abs() / input_size * mask
     joints = difference.sum((-2, -1)) / mask.sum((-2, -1)).clamp(min=1)
-    return (
-        CONFIDENCE_COST * beside(confidence)
-        + BOX_COST * box
-        - GIOU_COST * giou
-        + JOINTS_COST * joints
+    return weighted_cost(
+        beside(confidence_logits),
+        beside(boxes_cxcywh_norm),
+        truth.boxes_cxcywh_norm[:, None],
+        joints,
     )
+
+
+def weighted_cost(
+    confidence_logits: Tensor, boxes_cxcywh_norm: Tensor, true_boxes: Tensor, joints: Tensor
+) -> Tensor:
+    """
+    Return the cost (...) of taking a query for a person, of boxes (..., 4) that broadcast.
+
+    joints (...): the mean distance of their joints in the picture, relative to S.
+    """
+    p = confidence_logits.sigmoid()
+    confidence = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
+    box = (boxes_cxcywh_norm - true_boxes).abs().sum(-1)
+    giou = generalised_iou(corners(boxes_cxcywh_norm), corners(true_boxes))
+    return CONFIDENCE_COST * confidence + BOX_COST * box - GIOU_COST * giou + JOINTS_COST * joints

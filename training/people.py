@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -96,6 +96,12 @@ def _placed(
     joints = body(rotations, prediction.betas.float()).joints + translation[:, None]
     pixels = project(joints, lens.focal_xy_px, lens.centre_xy_px)
     return rotations, translation, joints, pixels
+
+
+def stacked(layers: Sequence[LayerPrediction]) -> LayerPrediction:
+    """Return what L layers say of rows (...) in one: (L, ...)."""
+    names = vars(layers[0])
+    return LayerPrediction(*(torch.stack([getattr(p, name) for p in layers]) for name in names))
 
 
 def lenses_of(lens: Lens, picture: Tensor) -> Lens:

@@ -29,18 +29,10 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 from training.joint_body import JointBody
-from training.losses.boxes import corners, generalised_iou
 from training.losses.depth import metric_gaps
 from training.losses.losses import confidence, PERSON_LOSSES
-from training.matcher import (
-    BOX_COST,
-    CONFIDENCE_COST,
-    GIOU_COST,
-    JOINTS_COST,
-    MATCHED_JOINTS,
-    NOT_FINITE_COST,
-)
-from training.people import Pairs, query_people, query_pixels
+from training.matcher import MATCHED_JOINTS, NOT_FINITE_COST, weighted_cost
+from training.people import Pairs, query_people, query_pixels, stacked
 from training.scene_pool import MOST_PEOPLE, PoolPictures
 
 RECORDED_LOSSES = ('confs', *PERSON_LOSSES, 'depths_mt')
@@ -65,12 +57,7 @@ class PeopleLesson(nn.Module):
         self, layers: list[LayerPrediction], fov_rad: Tensor, pictures: PoolPictures
     ) -> dict[str, Tensor]:
         """Return `confs` and the losses on people by name, each summed over layers."""
-        rows = LayerPrediction(
-            *(
-                torch.stack([getattr(layer, name).float() for layer in layers])
-                for name in vars(layers[0])
-            )
-        )
+        rows = stacked(layers)
         lens = Lens.of_sizes(pictures.size_hw, self._input_size, fov_rad)
         with torch.no_grad():
             query = greedy_match(self._costs(rows, lens, pictures))
@@ -109,14 +96,12 @@ class PeopleLesson(nn.Module):
             _rows(rows), _each(lens, layers, queries), self._body, self._input_size
         )
         pixels = pixels.view(layers, batch, 1, queries, -1, 2)[..., :MATCHED_JOINTS, :]
-        p = rows.confidence_logits.sigmoid()[:, :, None]
-        boxes, true = rows.boxes_cxcywh_norm[:, :, None], pictures.boxes_cxcywh_norm[:, :, None]
         joints = (pixels - pictures.joints_px[:, :, None, :MATCHED_JOINTS]).abs().mean((-2, -1))
-        costs = (
-            CONFIDENCE_COST * 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
-            + BOX_COST * (boxes - true).abs().sum(-1)
-            - GIOU_COST * generalised_iou(corners(boxes), corners(true))
-            + JOINTS_COST * joints / self._input_size
+        costs = weighted_cost(
+            rows.confidence_logits[:, :, None],
+            rows.boxes_cxcywh_norm[:, :, None],
+            pictures.boxes_cxcywh_norm[:, :, None],
+            joints / self._input_size,
         )
         costs = costs.nan_to_num(*[NOT_FINITE_COST / 2] * 3)
         return torch.where(pictures.present[:, :, None], costs, NOT_FINITE_COST)

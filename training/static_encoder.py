@@ -27,16 +27,13 @@ from dataclasses import dataclass
 
 from mahmr_model.config import ModelConfig, PATCH
 from mahmr_model.encoder.attention import DeviceLengths
-from mahmr_model.encoder.cells import morton_codes, ROUNDING
+from mahmr_model.encoder.cells import levels_of_cells, located, morton_codes, PER_CELL
 from mahmr_model.encoder.encoder import cut, embedded, projected
 from mahmr_model.encoder.tokens import centres, Tokens
 from mahmr_model.network import MAHMR
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as functional
-
-_PER_CELL = 4
-"""Fine tokens of a cell; also the cells of a group."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +74,13 @@ class StaticEncoder(nn.Module):
         # What may become tokens of a picture: cells as fine ones, as coarse ones, and groups.
         places = [
             centres(one, config.cells_per_side(level))
-            for level, one in enumerate((fine_yx, yx[:, None], yx[::_PER_CELL, None] >> 1))
+            for level, one in enumerate((fine_yx, yx[:, None], yx[::PER_CELL, None] >> 1))
         ]
         tables = {
             'cell_yx': yx.repeat(pictures, 1),
             'cell_picture': torch.arange(pictures).repeat_interleave(self.cells),
             'fine_yx': fine_yx,
-            'token_xy_norm': torch.cat([one.expand(-1, _PER_CELL, -1) for one in places]),
+            'token_xy_norm': torch.cat([one.expand(-1, PER_CELL, -1) for one in places]),
             'token_level': torch.arange(3).repeat_interleave(torch.tensor([*map(len, places)])),
         }
         for name, table in tables.items():
@@ -98,26 +95,29 @@ class StaticEncoder(nn.Module):
         inside = self._inside(size_hw)
         ones = torch.ones_like(inside[:, :1], dtype=torch.int64)
         coarse, scale_logits = self._coarse_pass(network, images, torch.cat([ones, inside], 1))
-        presence, size = scale_logits.detach().sigmoid().unflatten(0, inside.shape).unbind(2)
-        valid = inside & (presence > self.config.presence_threshold)
-        fine = valid & (size < self.config.fine_threshold - ROUNDING)
-        shown = valid.unflatten(1, (-1, _PER_CELL)).any(2)
-        groups = inside[:, ::_PER_CELL] & ~shown
-        single = inside & shown.repeat_interleave(_PER_CELL, dim=1) & ~fine
+        # Where no picture is, nobody is; four cells of a group are inside together, or none.
+        scale_map = scale_logits.detach().sigmoid().unflatten(0, inside.shape)
+        fine, single, groups = levels_of_cells(
+            scale_map * inside[..., None],
+            self.config.levels,
+            self.config.presence_threshold,
+            self.config.fine_threshold,
+        )
+        groups &= inside[:, ::PER_CELL]
         fine_rows, fine_ends = self._fine_pass(
-            network, images, torch.cat([ones, _PER_CELL * fine], dim=1)
+            network, images, torch.cat([ones, PER_CELL * fine], dim=1)
         )
         x, rest_ends = self._rest(
             network,
             coarse,
             fine_rows,
             fine_ends,
-            torch.cat([ones, _PER_CELL * fine, single, groups], dim=1),
+            torch.cat([ones, PER_CELL * fine, single, groups], dim=1),
         )
         # Camera tokens apart: before a token's row are its picture's and those of all before it.
         starts = functional.pad(rest_ends[:, -1], (1, 0)).clamp(max=self.rows)
         camera_tokens = x.index_select(0, starts[:-1].clamp(max=self.rows - 1))
-        counts = torch.cat([_PER_CELL * fine, single, groups], dim=1)
+        counts = torch.cat([PER_CELL * fine, single, groups], dim=1)
         ends, element, part = _located(counts, self.rows - self.pictures)
         picture, place = element // counts.shape[1], element % counts.shape[1]
         rows = torch.arange(len(element), device=x.device) + picture + 1
@@ -125,7 +125,7 @@ class StaticEncoder(nn.Module):
             network.encoder.norm(x).index_select(0, rows.clamp(max=self.rows - 1)),
             self.token_xy_norm[place, part],
             self.token_level[place],
-            _lengths(ends, len(element), _PER_CELL * self.cells),
+            _lengths(ends, len(element), PER_CELL * self.cells),
             camera_tokens,
         )
         real = torch.arange(len(element), device=x.device) < ends[-1, -1]
@@ -165,25 +165,25 @@ class StaticEncoder(nn.Module):
         )
         tokens = tokens + embedded(network.encoder_pos_embeds, yx)
         x = torch.where((cell < 0)[:, None], network.encoder_cr_token, tokens)
-        longest = 1 + _PER_CELL * self.cells
+        longest = 1 + PER_CELL * self.cells
         return network.encoder.run_fine(x, _lengths(ends, self.rows, longest)), ends
 
     def _rest(
         self, network: MAHMR, coarse: Tensor, fine: Tensor, fine_ends: Tensor, counts: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return rows of all levels after the common blocks, and where those of each end."""
-        groups = coarse[:, 1:].unflatten(1, (-1, _PER_CELL)).amax(2)
+        groups = coarse[:, 1:].unflatten(1, (-1, PER_CELL)).amax(2)
         table = torch.cat([coarse.flatten(0, 1), groups.flatten(0, 1), fine])
         coarse_rows = torch.arange(coarse.shape[0] * coarse.shape[1], device=coarse.device)
         coarse_rows = coarse_rows.view(coarse.shape[:2])
         group_rows = torch.arange(groups.shape[0] * groups.shape[1], device=coarse.device)
         group_rows = group_rows.view(groups.shape[:2]) + coarse_rows.numel()
-        fine_rows = fine_ends[:, 1:] - _PER_CELL + coarse_rows.numel() + group_rows.numel()
+        fine_rows = fine_ends[:, 1:] - PER_CELL + coarse_rows.numel() + group_rows.numel()
         firsts = torch.cat([coarse_rows[:, :1], fine_rows, coarse_rows[:, 1:], group_rows], dim=1)
         ends, element, part = _located(counts, self.rows)
         rows = (firsts.flatten()[element] + part).clamp(max=len(table) - 1)
         x = table.index_select(0, rows)
-        longest = 1 + _PER_CELL * self.cells
+        longest = 1 + PER_CELL * self.cells
         return network.encoder.run_rest(x, _lengths(ends, self.rows, longest)), ends
 
 
@@ -195,10 +195,8 @@ def _located(counts: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
     of the element's rows it is. Rows after the last one are taken for some of the last element.
     """
     ends = counts.flatten().cumsum(0)
-    row = torch.arange(rows, device=counts.device)
-    element = torch.searchsorted(ends, row, right=True).clamp(max=len(ends) - 1)
-    part = row - functional.pad(ends, (1, 0))[element]
-    return ends.view_as(counts), element, part.clamp(max=_PER_CELL - 1)
+    element, part = located(ends, rows)
+    return ends.view_as(counts), element, part
 
 
 def _lengths(ends: Tensor, rows: int, longest: int) -> DeviceLengths:

@@ -40,7 +40,7 @@ from training.denoising import (
 )
 from training.half_weights import HalfWeights
 from training.joint_body import JointBody
-from training.people import lenses_of, query_people, query_pixels, QueryPeople
+from training.people import lenses_of, query_people, query_pixels, QueryPeople, stacked
 from training.target import Target
 from training.token_people import TokenHead, TokenPeople
 
@@ -212,7 +212,7 @@ class TrainingModel(nn.Module):
         rows, picture = _rows(len(images), first_learnt, content.shape[1], queries)
         chosen = on_device(rows, memory.device)
         return TrainingOutput(
-            _stacked(network.heads(_chosen(decoded, chosen), all_layers=True)),
+            stacked(network.heads(_chosen(decoded, chosen), all_layers=True)),
             picture,
             Lens.assumed(sizes, size, fov_rad).to(memory.device),
             self.pose,
@@ -251,9 +251,3 @@ def _chosen(decoded: DecoderOutput, rows: Tensor) -> DecoderOutput:
             for layers in (decoded.hidden, decoded.boxes_cxcywh_norm)
         )
     )
-
-
-def _stacked(layers: list[LayerPrediction]) -> LayerPrediction:
-    """Return what L layers say of rows (R, ...) in one: (L, R, ...)."""
-    names = vars(layers[0])
-    return LayerPrediction(*(torch.stack([getattr(p, name) for p in layers]) for name in names))

@@ -89,6 +89,42 @@ class Selection:
         ]
 
 
+PER_CELL = 4
+"""Fine tokens of a cell; also the cells of a group."""
+
+
+def levels_of_cells(
+    scale_map: Tensor, levels: int, presence_threshold: float, fine_threshold: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return which cells are fine and coarse (..., N), and which groups are one token (..., N/4).
+
+    By a scale map (..., N, 2) of cells in Morton order: fine where a small person is, coarse where
+    (or beside where) a large one is, and with three levels one token for four cells where nobody
+    is.
+    """
+    presence, size = scale_map.unbind(-1)
+    valid = presence > presence_threshold
+    fine = valid & (size < fine_threshold - ROUNDING)
+    group_valid = valid.unflatten(-1, (-1, PER_CELL)).any(-1)
+    if levels < 3:
+        return fine, ~fine, torch.zeros_like(group_valid)
+    return fine, group_valid.repeat_interleave(PER_CELL, dim=-1) & ~fine, ~group_valid
+
+
+def located(ends: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """
+    Return the element of each of so many rows, and which of its rows it is; both (rows,).
+
+    Elements have rows one after the other, at most `PER_CELL` each, up to ends (E,). Rows after
+    the last one are taken for some of the last element.
+    """
+    row = torch.arange(rows, device=ends.device)
+    element = torch.searchsorted(ends, row, right=True).clamp(max=len(ends) - 1)
+    part = row - functional.pad(ends, (1, 0))[element]
+    return element, part.clamp(max=PER_CELL - 1)
+
+
 def select_levels(
     scale_map: Tensor,
     lengths: Sequence[int],
@@ -99,18 +135,9 @@ def select_levels(
     """
     Choose the level of every cell from the scale map (N, 2) of the packed cells.
 
-    Fine where a small person is, coarse where (or beside where) a large one is, and with three
-    levels one token for four cells where nobody is. Costs one read by the host: the counts.
+    `levels_of_cells` says how. Costs one read by the host: the counts.
     """
-    valid = scale_map[:, 0] > presence_threshold
-    fine = valid & (scale_map[:, 1] < fine_threshold - ROUNDING)
-    if levels == 3:
-        group_valid = valid.view(-1, 4).any(dim=1)
-        coarse = group_valid.repeat_interleave(4) & ~fine
-    else:
-        group_valid = torch.ones(len(valid) // 4, dtype=torch.bool, device=valid.device)
-        coarse = ~fine
-    groups = ~group_valid
+    fine, coarse, groups = levels_of_cells(scale_map, levels, presence_threshold, fine_threshold)
 
     # Of every picture at once: the differences of running totals at its two ends.
     totals = torch.stack([fine, coarse, groups.repeat_interleave(4)]).int().cumsum(1)

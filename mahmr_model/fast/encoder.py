@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mahmr_model.config import COARSE_BLOCKS, PATCH
-from mahmr_model.encoder.cells import ROUNDING
+from mahmr_model.encoder.cells import levels_of_cells, located, PER_CELL
 from mahmr_model.encoder.vit import NORM_EPS
 from mahmr_model.fast.folding import (
     Affine,
@@ -29,7 +29,7 @@ from mahmr_model.fast.folding import (
     mlp_layers,
     PIXEL_SCALE,
 )
-from mahmr_model.fast.layout import Layout, PATCH_NUMBERS, PATCH_ROW, PER_CELL
+from mahmr_model.fast.layout import Layout, PATCH_NUMBERS, PATCH_ROW
 from mahmr_model.fast.ops import add_normalised, Linear, normalised, Sequences
 from mahmr_model.network import MAHMR, MIN_FOV_RAD
 import torch
@@ -150,15 +150,15 @@ class FastEncoder:
 
     def choose(self, scale_map: Tensor, layout: Layout) -> Choice:
         """Choose every cell's level, as `select_levels` does, from a scale map (B, N, 2)."""
-        valid = scale_map[..., 0] > self.config.presence_threshold
-        fine = valid & (scale_map[..., 1] < self.config.fine_threshold - ROUNDING)
+        config = self.config
+        fine, coarse, groups = levels_of_cells(
+            scale_map, config.levels, config.presence_threshold, config.fine_threshold
+        )
         camera = torch.ones_like(fine[:, :1], dtype=torch.int64)
         of_cells = PER_CELL * fine
-        parts = [camera, of_cells, ~fine]
+        parts = [camera, of_cells, coarse]
         if layout.groups:
-            group_valid = valid.unflatten(1, (-1, PER_CELL)).any(2)
-            parts[2] = group_valid.repeat_interleave(PER_CELL, dim=1) & ~fine
-            parts.append(~group_valid)
+            parts.append(groups)
         fine_ends = torch.cat([camera, of_cells], dim=1).flatten().cumsum(0)
         token_ends = torch.cat(parts, dim=1).flatten().cumsum(0)
         totals = torch.stack([fine_ends[-1], token_ends[-1]])
@@ -168,7 +168,8 @@ class FastEncoder:
         self, patches: Tensor, layout: Layout, choice: Choice, features: Tensor, rows: int
     ) -> None:
         """Look at fine cells at full resolution: `rows` rows, written into `features`."""
-        _, index = _locate(choice.fine_ends, rows)
+        element, part = located(choice.fine_ends, rows)
+        index = PER_CELL * element + part
         pixels = patches.view(-1, PATCH_ROW)[layout.fine_pixels[index]]
         x = features[slice(layout.first_fine_row, None)][:rows]
         positions = self.fine_positions[layout.fine_places[index]]
@@ -181,8 +182,7 @@ class FastEncoder:
     ) -> Encoded:
         """Merge all levels into one sequence a picture, `rows` rows in all, and run the rest."""
         batch = layout.size.batch
-        element, index = _locate(choice.token_ends, rows)
-        part = index - element * PER_CELL
+        element, part = located(choice.token_ends, rows)
         first = functional.pad(choice.fine_ends, (1, 0))[layout.token_fine[element]]
         row = (layout.token_rows[element] + first + part).clamp(max=len(features) - 1)
         x = features[row]
@@ -194,7 +194,8 @@ class FastEncoder:
         own = picture == torch.arange(batch, device=x.device)[:, None]
         hidden_keys = torch.zeros_like(own, dtype=torch.float32).masked_fill(~own, -torch.inf)
         camera_tokens = x[functional.pad(ends[:-1], (1, 0))]
-        return Encoded(n, codes[layout.token_places[index]], hidden_keys, self._fov(camera_tokens))
+        places = layout.token_places[PER_CELL * element + part]
+        return Encoded(n, codes[places], hidden_keys, self._fov(camera_tokens))
 
     def _fov(self, camera_tokens: Tensor) -> Tensor | None:
         if self.fov is None:
@@ -231,15 +232,3 @@ def _sequences(ends: Tensor, rows: int) -> Sequences:
     starts = functional.pad(ends.int(), (1, 1))
     starts[-1:].fill_(rows)  # not starts[-1] = rows, which would copy from the host
     return Sequences(starts, rows)
-
-
-def _locate(ends: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """
-    Return the element of each of the first `rows` tokens, and 4·element + which of its tokens.
-
-    Tokens after the last one are taken for some token of the last element.
-    """
-    token = torch.arange(rows, device=ends.device)
-    element = torch.searchsorted(ends, token, right=True).clamp(max=len(ends) - 1)
-    part = token - functional.pad(ends, (1, 0))[element]
-    return element, PER_CELL * element + part.clamp(max=PER_CELL - 1)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mahmr_model.config import ModelConfig, PATCH
-from mahmr_model.encoder.cells import morton_codes
+from mahmr_model.encoder.cells import morton_codes, PER_CELL
 from mahmr_model.encoder.sine import sine_code
 import torch
 from torch import Tensor
@@ -28,8 +28,6 @@ PATCH_NUMBERS = PATCH * PATCH * 3
 """Numbers of a patch: (14, 14, 3) of (y, x, colour)."""
 PATCH_ROW = -(-PATCH_NUMBERS // 8) * 8
 """Numbers that a patch takes with the zeros after it: kernels want multiples of 8."""
-PER_CELL = 4
-"""Fine tokens of a cell; also the cells of a group."""
 
 
 def bucket(rows: int) -> int:

@@ -22,8 +22,9 @@ from typing import Protocol, TYPE_CHECKING
 
 from mahmr_model.bodies import pose_queries
 from mahmr_model.eager import choose, found_of
+from mahmr_model.encoder.cells import PER_CELL
 from mahmr_model.fast.encoder import Choice, Encoded
-from mahmr_model.fast.layout import bucket, make_layout, PATCH_ROW, PER_CELL, PictureSize
+from mahmr_model.fast.layout import bucket, make_layout, PATCH_ROW, PictureSize
 from mahmr_model.fast.ops import read_rotations
 from mahmr_model.fast.stages import Stages
 from mahmr_model.found import Found, InputPicture, NotFiniteError
