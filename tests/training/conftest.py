@@ -21,7 +21,11 @@ from pathlib import Path
 from fixtures import make_data
 from mahmr_model.body.data import OPEN_BODY
 import pytest
+from recorded_scenes import BODY, config_of_tiny, CPU, SIZES
+from training.batches import DeviceBatch
 from training.data.posing import WorkerBodies
+from training.run_data import training_data
+from training.scene_pictures import collate_scenes, SceneStudio
 
 
 @pytest.fixture(scope='session')
@@ -34,3 +38,12 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def open_bodies() -> WorkerBodies:
     """Give the open body for all genders."""
     return WorkerBodies(OPEN_BODY)
+
+
+@pytest.fixture(scope='module')
+def rendered() -> DeviceBatch:
+    """Give three scenes and their mirror images."""
+    config = config_of_tiny()
+    scenes = training_data(config, OPEN_BODY)
+    studio = SceneStudio(BODY, SIZES, CPU, mirrored=True)
+    return studio(collate_scenes([scenes[i] for i in range(3)]), range(3))
