@@ -246,7 +246,6 @@ class RunConfig:
             (not self.trains_on_scenes, 'scenes in data.training'),
             (self.training.minutes is None, 'training.minutes, which end them'),
             (self.training.accumulation > 1, 'training.accumulation=1'),
-            (self.training.compile, 'training.compile=false'),
             (self.mixed_precision == 'fp16', 'mixed_precision no or bf16, not fp16'),
             (
                 self.model.levels < 3 or not self.model.camera_branch,

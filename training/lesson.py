@@ -92,7 +92,7 @@ class Lesson(nn.Module):
         scale_map = pictures.scale_map.flatten(0, 1).float()
         with torch.autocast(fov_rad.device.type, enabled=False):
             losses = cell_losses(encoding.scale_logits, scale_map, encoding.inside)
-            losses |= self._token_losses(encoding, pictures)
+            losses |= self.token_losses(encoding, pictures)
             # The mean of pictures, in place of their sum.
             seen = encoding.seen
             errors = torch.where(seen, fov_errors(fov_rad, pictures.fov_rad), 0)
@@ -109,8 +109,8 @@ class Lesson(nn.Module):
         decoded = network.decode(content, box_logits, memory, position, tokens.lengths)
         return network.heads(decoded, all_layers=True)
 
-    def _token_losses(self, encoding: StaticEncoding, pictures: PoolPictures) -> dict[str, Tensor]:
-        """Return the mean errors of tokens that show somebody."""
+    def token_losses(self, encoding: StaticEncoding, pictures: PoolPictures) -> dict[str, Tensor]:
+        """Return the mean errors of tokens that show somebody, by name."""
         tokens, picture = encoding.tokens, encoding.picture
         said = self.token_head(replace(tokens, features=tokens.features.float()), picture)
         column, row = (said.centres_px / STRIDE_PX).round().long().unbind(1)

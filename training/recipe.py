@@ -45,6 +45,7 @@ from training.batches import DeviceBatch, from_pictures
 from training.config import RunConfig
 from training.criterion import Criterion, Losses, weighted_sum
 from training.crowdpose import CrowdPoseBody
+from training.deeper import deepen
 from training.denoising import DenoisingDraw
 from training.first_weights import set_first_weights
 from training.sampling import NumberedBatch
@@ -214,6 +215,7 @@ def start_from(model: nn.Module, state: State, path: Path) -> None:
     """
     Load weights: MA-HMR's, SAT-HMR's, this project's own, or DINOv2's for the encoder alone.
 
+    They may be of fewer blocks and layers, and what they then say stays the same (`deeper`).
     `EXTRAS` are taken where the file has them in the same sizes.
     """
     network = model.get_submodule('network')
@@ -222,10 +224,12 @@ def start_from(model: nn.Module, state: State, path: Path) -> None:
         load_dinov2(network, state, str(path))
         logger.info('the encoder starts from %s', path)
         return
-    report = load_state(network, state, str(path), may_start_new=CAMERA_BRANCH)
+    deeper = deepen(network, state)
+    report = load_state(network, state, str(path), may_start_new=(*CAMERA_BRANCH, *deeper))
     logger.info('starts from %s', path)
-    if report.not_in_file:
-        logger.info('new, since the file lacks them: %s', ', '.join(report.not_in_file))
+    new = [name for name in report.not_in_file if not name.startswith(deeper)]
+    if new or deeper:
+        logger.info('new, since the file lacks them: %s', ', '.join([*new, *deeper]))
     for name, extra in _extras(model).items():
         own = {f'{name}.{key}': value for key, value in extra.state_dict().items()}
         given = {key: state[key] for key in own if key in state}

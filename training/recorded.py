@@ -37,6 +37,7 @@ import torch
 from torch import nn, Tensor
 import torch.distributed as distributed
 from torch.utils.tensorboard import SummaryWriter
+from training.compiling import compile_parts
 from training.config import RunConfig
 from training.epoch_end import WEIGHTS
 from training.filling import Filling
@@ -166,6 +167,8 @@ def train_recorded(
     device, training = accelerator.device, config.training
     processes, main = accelerator.num_processes, accelerator.is_main_process
     lesson = new_lesson(config, body).to(device)
+    if training.compile and device.type == 'cuda':
+        compile_parts(lesson)
     studio = SceneStudio(body, config.model, device, mirrored=config.data.mirrored)
     filling = Filling(config, accelerator, lesson, studio, body_path)
     step = RecordedStep(config, lesson, filling.pool, device, processes)

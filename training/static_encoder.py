@@ -16,14 +16,15 @@
 The encoder in steps of one shape: what `MAHMR.encode` does, with nothing that the host decides.
 
 Pictures lie in squares, and only the device knows which cells are theirs, which tokens these
-become and where each picture's tokens begin. All rows together have a fixed number, as many as
-the squares have cells; what is chosen beyond that, while a new map says "somebody" everywhere, is
+become and where each picture's tokens begin. All rows together have a fixed number, enough for
+what scenes usually have; pictures beyond that, while a new map says "somebody" everywhere, are
 left out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 
 from mahmr_model.config import ModelConfig, PATCH
 from mahmr_model.encoder.attention import DeviceLengths
@@ -35,6 +36,13 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as functional
 
+_FINE, _ALL = (0.36, 0.31), (0.68, 0.29)
+"""
+Mean and standard deviation over scenes, in cells of the square: fine tokens, tokens of all levels.
+"""
+_SPARE = 4
+"""Standard deviations that there is room for beside the means."""
+
 
 @dataclass(frozen=True)
 class StaticEncoding:
@@ -44,7 +52,7 @@ class StaticEncoding:
     picture: Tensor
     """(T,) int64 of each token."""
     real: Tensor
-    """(T,) bool: whether it belongs to its picture."""
+    """(T,) bool: whether it belongs to its picture; the last ones do not."""
     scale_logits: Tensor
     """(B·N, 2)."""
     inside: Tensor
@@ -70,7 +78,8 @@ class StaticEncoder(nn.Module):
         yx = torch.stack([order // side, order % side], dim=1)
         fine_yx = 2 * yx[:, None] + torch.cartesian_prod(torch.arange(2), torch.arange(2))
         self.cells = len(yx)
-        self.rows = pictures * (1 + self.cells)
+        self.coarse_rows = pictures * (1 + self.cells)
+        self.fine_rows, self.rows = (self._usual_rows(*share) for share in (_FINE, _ALL))
         # What may become tokens of a picture: cells as fine ones, as coarse ones, and groups.
         places = [
             centres(one, config.cells_per_side(level))
@@ -104,20 +113,16 @@ class StaticEncoder(nn.Module):
             self.config.fine_threshold,
         )
         groups &= inside[:, ::PER_CELL]
-        fine_rows, fine_ends = self._fine_pass(
-            network, images, torch.cat([ones, PER_CELL * fine], dim=1)
-        )
-        x, rest_ends = self._rest(
-            network,
-            coarse,
-            fine_rows,
-            fine_ends,
-            torch.cat([ones, PER_CELL * fine, single, groups], dim=1),
-        )
+        fine_counts = torch.cat([ones, PER_CELL * fine], dim=1)
+        counts = torch.cat([fine_counts, single, groups], dim=1)
+        seen = _fits(fine_counts, self.fine_rows) & _fits(counts, self.rows)
+        fine_counts, counts = (one * seen[:, None] for one in (fine_counts, counts))
+        fine_rows, fine_ends = self._fine_pass(network, images, fine_counts)
+        x, rest_ends = self._rest(network, coarse, fine_rows, fine_ends, counts)
         # Camera tokens apart: before a token's row are its picture's and those of all before it.
-        starts = functional.pad(rest_ends[:, -1], (1, 0)).clamp(max=self.rows)
-        camera_tokens = x.index_select(0, starts[:-1].clamp(max=self.rows - 1))
-        counts = torch.cat([PER_CELL * fine, single, groups], dim=1)
+        starts = functional.pad(rest_ends[:-1, -1], (1, 0))
+        camera_tokens = x.index_select(0, starts.clamp(max=self.rows - 1))
+        counts = counts[:, 1:]
         ends, element, part = _located(counts, self.rows - self.pictures)
         picture, place = element // counts.shape[1], element % counts.shape[1]
         rows = torch.arange(len(element), device=x.device) + picture + 1
@@ -125,13 +130,16 @@ class StaticEncoder(nn.Module):
             network.encoder.norm(x).index_select(0, rows.clamp(max=self.rows - 1)),
             self.token_xy_norm[place, part],
             self.token_level[place],
-            _lengths(ends, len(element), PER_CELL * self.cells),
+            _lengths(ends, PER_CELL * self.cells),
             camera_tokens,
         )
         real = torch.arange(len(element), device=x.device) < ends[-1, -1]
-        return StaticEncoding(
-            tokens, picture, real, scale_logits, inside.flatten(), starts[:-1] < self.rows
-        )
+        return StaticEncoding(tokens, picture, real, scale_logits, inside.flatten(), seen)
+
+    def _usual_rows(self, mean: float, deviation: float) -> int:
+        """Return how many rows all pictures need, but for very unusual ones."""
+        tokens = self.pictures * mean + _SPARE * math.sqrt(self.pictures) * deviation
+        return self.pictures + min(math.ceil(tokens * self.cells), self.pictures * self.cells)
 
     def _inside(self, size_hw: Tensor) -> Tensor:
         """Return which cells (B, N) are of a picture padded to multiples of 56."""
@@ -148,16 +156,16 @@ class StaticEncoder(nn.Module):
         features = features + embedded(network.coarse_positions(), self.cell_yx)
         camera = network.encoder_cr_token.expand(self.pictures, 1, -1)
         every = torch.cat([camera, features.unflatten(0, (self.pictures, -1))], dim=1)
-        ends, element, _ = _located(counts, self.rows)
+        ends, element, _ = _located(counts, self.coarse_rows)
         x = every.flatten(0, 1).index_select(0, element)
-        x = network.encoder.run_coarse(x, _lengths(ends, self.rows, 1 + self.cells))
+        x = network.encoder.run_coarse(x, _lengths(ends, 1 + self.cells))
         back = x.index_select(0, ends.flatten() - 1).view_as(every)
         cells = back[:, 1:].flatten(0, 1)
         return back, network.scale_head(network.enc_inter_norm(cells))
 
     def _fine_pass(self, network: MAHMR, images: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return rows of cameras and fine tokens, and where those of each element end."""
-        ends, element, part = _located(counts, self.rows)
+        ends, element, part = _located(counts, self.fine_rows)
         picture, cell = element // counts.shape[1], element % counts.shape[1] - 1
         yx = self.fine_yx[cell.clamp(min=0), part]
         tokens = projected(
@@ -166,7 +174,7 @@ class StaticEncoder(nn.Module):
         tokens = tokens + embedded(network.encoder_pos_embeds, yx)
         x = torch.where((cell < 0)[:, None], network.encoder_cr_token, tokens)
         longest = 1 + PER_CELL * self.cells
-        return network.encoder.run_fine(x, _lengths(ends, self.rows, longest)), ends
+        return network.encoder.run_fine(x, _lengths(ends, longest)), ends
 
     def _rest(
         self, network: MAHMR, coarse: Tensor, fine: Tensor, fine_ends: Tensor, counts: Tensor
@@ -184,7 +192,7 @@ class StaticEncoder(nn.Module):
         rows = (firsts.flatten()[element] + part).clamp(max=len(table) - 1)
         x = table.index_select(0, rows)
         longest = 1 + PER_CELL * self.cells
-        return network.encoder.run_rest(x, _lengths(ends, self.rows, longest)), ends
+        return network.encoder.run_rest(x, _lengths(ends, longest)), ends
 
 
 def _located(counts: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -199,7 +207,11 @@ def _located(counts: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
     return ends.view_as(counts), element, part
 
 
-def _lengths(ends: Tensor, rows: int, longest: int) -> DeviceLengths:
-    """Return the sequences of pictures whose elements end there, as far as there are rows."""
-    starts = functional.pad(ends[:, -1], (1, 0)).clamp(max=rows)
-    return DeviceLengths(starts.int(), longest)
+def _fits(counts: Tensor, rows: int) -> Tensor:
+    """Say which pictures (B,), by their counts (B, E), have all of their rows among so many."""
+    return counts.sum(1).cumsum(0) <= rows
+
+
+def _lengths(ends: Tensor, longest: int) -> DeviceLengths:
+    """Return the sequences of pictures whose elements end there."""
+    return DeviceLengths(functional.pad(ends[:, -1], (1, 0)).int(), longest)

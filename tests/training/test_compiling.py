@@ -16,13 +16,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from accelerate import Accelerator
 import pytest
+from recorded_scenes import BODY, config_of_tiny, pool_of
 from test_step_of_many_batches import batch
 from tiny import run_config, tiny_model
 import torch
 from torch._dynamo.utils import counters
+from training.batches import DeviceBatch
 from training.compiling import compile_parts
+from training.config import load_config
+from training.lesson import Lesson
 from training.recipe import MeshRecipe
 
 
@@ -48,6 +54,31 @@ def test_compiled_parts_give_the_same_losses_for_batches_of_any_size() -> None:
     graphs = counters['stats']['unique_graphs']
     assert first == pytest.approx(plain, rel=1e-5)
     assert losses() == first
+    assert counters['stats']['unique_graphs'] == graphs
+    assert graphs < 24
+    assert not counters['graph_break']
+
+
+def test_a_compiled_lesson_is_the_same_one(rendered: DeviceBatch) -> None:
+    torch.compiler.reset()
+    counters.clear()
+    config = replace(config_of_tiny(), losses=load_config('open_1').losses)
+    torch.manual_seed(0)
+    lesson = Lesson(config, BODY, len(rendered.images))
+    pictures = pool_of(rendered, lesson.network)
+
+    def gradients() -> list[torch.Tensor]:
+        lesson.zero_grad()
+        total, losses = lesson(pictures)
+        total.backward()
+        return [losses, *(p.grad for p in lesson.parameters() if p.grad is not None)]
+
+    plain = gradients()
+    compile_parts(lesson, backend='aot_eager')
+    for ours, expected in zip(gradients(), plain, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)
+    graphs = counters['stats']['unique_graphs']
+    gradients()
     assert counters['stats']['unique_graphs'] == graphs
     assert graphs < 24
     assert not counters['graph_break']

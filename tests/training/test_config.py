@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mahmr_model.errors import UserError
@@ -89,7 +90,8 @@ def test_open_default_is_below_60_mb_and_has_the_published_losses(name: str) -> 
     for loss in names - ({'depths_mt'} if name == 'open_3_plain' else set()):
         assert config.losses.get(loss, 0) == published.losses.get(loss, 0), loss
     assert config.denoising is None
-    assert config.model == load_config('open_0').model
+    first = load_config('open_0').model
+    assert config.model == replace(first, encoder_depth=config.model.encoder_depth)
     with torch.device('meta'):
         network = MAHMR(config.model)
     assert 2 * sum(p.numel() for p in network.parameters()) < 58e6
@@ -300,7 +302,6 @@ def test_recorded_steps_have_neither_denoising_queries_nor_relative_order() -> N
     [
         ('mixed_precision=fp16', 'mixed_precision no or bf16'),
         ('training.accumulation=2', 'training.accumulation=1'),
-        ('training.compile=true', 'training.compile=false'),
         ('training.minutes=null', 'training.minutes, which end them'),
         ('model.input_size=420', 'an input_size that is a multiple of 56, not 420'),
         ('model.levels=2', 'levels: 3 and a camera_branch'),

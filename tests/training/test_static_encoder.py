@@ -71,7 +71,7 @@ def test_the_static_encoder_gives_the_tokens_of_the_encoder(rendered: DeviceBatc
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
 
 
-def test_what_is_beyond_the_static_encoders_rows_is_left_out(rendered: DeviceBatch) -> None:
+def test_pictures_beyond_the_static_encoders_rows_are_left_out(rendered: DeviceBatch) -> None:
     network = network_of_all_levels(rendered)
     with torch.no_grad():
         network.scale_head.last.bias.copy_(
@@ -82,12 +82,19 @@ def test_what_is_beyond_the_static_encoders_rows_is_left_out(rendered: DeviceBat
     ours = StaticEncoder(SIZES, 6)(network, pictures.images.float(), pictures.size_hw)
     assert not isinstance(tokens.lengths, DeviceLengths)
     assert sum(tokens.lengths) > len(ours.real)
-    assert ours.real.all()
-    assert ours.seen.tolist() != [True] * 6
-    assert ours.seen.tolist() == sorted(ours.seen.tolist(), reverse=True)
-    first = tokens.lengths[0]
+    seen = ours.seen.tolist()
+    assert 0 < sum(seen) < 6
+    assert seen == sorted(seen, reverse=True)
+    count = sum(tokens.lengths[: sum(seen)])
+    assert ours.real.nonzero()[:, 0].tolist() == list(range(count))
     torch.testing.assert_close(
-        ours.tokens.features[:first], tokens.features[:first], rtol=1e-3, atol=1e-4
+        ours.tokens.features[:count], tokens.features[:count], rtol=1e-3, atol=1e-4
+    )
+    torch.testing.assert_close(
+        ours.tokens.camera_tokens[: sum(seen)],
+        tokens.camera_tokens[: sum(seen)],
+        rtol=1e-3,
+        atol=1e-4,
     )
     lesson = Lesson(replace(config_of_tiny(), losses=load_config('open_1').losses), BODY, 6)
     lesson.network.load_state_dict(network.state_dict())

@@ -226,8 +226,13 @@ class PeopleCounts:
     with_3d: int
 
 
-@cache
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _shape_weights(count: int, device: torch.device) -> Tensor:
-    """Return the weights (count,) of shape parameters, put on a device once."""
+    """Return the weights (count,) of shape parameters."""
+    return _put_once(count, device)
+
+
+@cache
+def _put_once(count: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.tensor(SHAPE_WEIGHTS[:count], device=device)

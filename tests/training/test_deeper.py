@@ -1,0 +1,85 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A deeper network goes on from what a shallower one says, and learns in its new parts too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mahmr_model.errors import UserError
+from mahmr_model.network import NetworkOutput
+import pytest
+from tiny import MODEL, run_config, tiny_model
+import torch
+from torch import Tensor
+from training.recipe import start_from
+from training.train_model import TrainingModel
+
+CONFIG = run_config()
+DEEPER = replace(MODEL, encoder_depth=MODEL.encoder_depth + 2, decoder_layers=4)
+
+
+def weights(model: TrainingModel) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.network.state_dict().items()}
+
+
+def said(model: TrainingModel) -> NetworkOutput:
+    size = MODEL.input_size
+    images = [torch.randn(3, size, size, generator=torch.Generator().manual_seed(1))]
+    output: NetworkOutput = model.network(images, all_layers=True)
+    return output
+
+
+@pytest.mark.parametrize('one_name', [False, True])
+def test_a_deeper_network_says_the_same_at_first(one_name: bool) -> None:
+    shallow = tiny_model(CONFIG).eval()
+    deep = tiny_model(replace(CONFIG, model=DEEPER)).eval()
+    state = weights(shallow)
+    if one_name:  # files may hold the box heads once
+        state = {k: v for k, v in state.items() if not k.startswith('decoder.decoder.bbox_embed')}
+    start_from(deep, state, Path('shallow.safetensors'))
+    ours, theirs = said(deep), said(shallow)
+    assert len(ours.layers) == 4
+    for layer in ours.layers[MODEL.decoder_layers - 1 :]:
+        for name, value in vars(layer).items():
+            torch.testing.assert_close(value, getattr(theirs.layers[-1], name))
+    torch.testing.assert_close(ours.fov_rad, theirs.fov_rad)
+
+
+def test_its_new_parts_learn() -> None:
+    deep = tiny_model(replace(CONFIG, model=DEEPER))
+    start_from(deep, weights(tiny_model(CONFIG)), Path('shallow.safetensors'))
+    new = [f'encoder.blocks.{i}.' for i in range(MODEL.encoder_depth, DEEPER.encoder_depth)]
+    new += [f'decoder.decoder.layers.{i}.' for i in range(MODEL.decoder_layers, 4)]
+    moving = {n: p for n, p in deep.network.named_parameters() if n.startswith(tuple(new))}
+    before = {name: p.detach().clone() for name, p in moving.items()}
+    optimiser = torch.optim.AdamW(deep.parameters(), lr=1e-3)
+    for _ in range(3):
+        output = said(deep)
+        optimiser.zero_grad()
+        sum(layer.pose_6d.square().sum() for layer in output.layers).backward()
+        optimiser.step()
+    assert {n for n, p in moving.items() if torch.equal(p, before[n])} == set()
+
+
+def test_nothing_else_may_be_missing_and_nothing_is_left_out() -> None:
+    state = weights(tiny_model(CONFIG))
+    deep = tiny_model(replace(CONFIG, model=DEEPER))
+    lacking = {k: v for k, v in state.items() if not k.startswith('encoder.blocks.1.norm1')}
+    with pytest.raises(UserError, match=r'lacks tensors .*: encoder\.blocks\.1\.norm1'):
+        start_from(deep, lacking, Path('file.safetensors'))
+    with pytest.raises(UserError, match='holds tensors that this network lacks'):
+        start_from(tiny_model(CONFIG), weights(deep), Path('file.safetensors'))
