@@ -113,17 +113,18 @@ class StaticEncoder(nn.Module):
             self.config.fine_threshold,
         )
         groups &= inside[:, ::PER_CELL]
-        fine_counts = torch.cat([ones, PER_CELL * fine], dim=1)
-        counts = torch.cat([fine_counts, single, groups], dim=1)
-        seen = _fits(fine_counts, self.fine_rows) & _fits(counts, self.rows)
-        fine_counts, counts = (one * seen[:, None] for one in (fine_counts, counts))
-        fine_rows, fine_ends = self._fine_pass(network, images, fine_counts)
+        counts = torch.cat([PER_CELL * fine, single, groups], dim=1)
+        # All rows but one for the camera of every picture, whether it is left out or not.
+        most_fine, most = self.fine_rows - self.pictures, self.rows - self.pictures
+        seen = _fits(counts[:, : self.cells], most_fine) & _fits(counts, most)
+        counts = torch.cat([ones, counts], dim=1) * seen[:, None]
+        fine_rows, fine_ends = self._fine_pass(network, images, counts[:, : 1 + self.cells])
         x, rest_ends = self._rest(network, coarse, fine_rows, fine_ends, counts)
         # Camera tokens apart: before a token's row are its picture's and those of all before it.
         starts = functional.pad(rest_ends[:-1, -1], (1, 0))
         camera_tokens = x.index_select(0, starts.clamp(max=self.rows - 1))
         counts = counts[:, 1:]
-        ends, element, part = _located(counts, self.rows - self.pictures)
+        ends, element, part = _located(counts, most)
         picture, place = element // counts.shape[1], element % counts.shape[1]
         rows = torch.arange(len(element), device=x.device) + picture + 1
         tokens = Tokens(

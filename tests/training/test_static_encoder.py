@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mahmr_model.encoder.attention import DeviceLengths
+import pytest
 from recorded_scenes import (
     BODY,
     config_of_tiny,
@@ -69,6 +70,28 @@ def test_the_static_encoder_gives_the_tokens_of_the_encoder(rendered: DeviceBatc
         for values in (mine, theirs)
     ]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('spare', [-1, 0, 1])
+def test_a_picture_whose_tokens_just_fit_is_the_last_one(
+    rendered: DeviceBatch, spare: int
+) -> None:
+    network = network_of_all_levels(rendered)
+    pictures = pool_of(rendered, network)
+    _, tokens = network.encode(without_border(pictures))
+    assert not isinstance(tokens.lengths, DeviceLengths)
+    encoder = StaticEncoder(SIZES, 6)
+    encoder.rows = 6 + sum(tokens.lengths[:5]) + spare
+    ours = encoder(network, pictures.images.float(), pictures.size_hw)
+    assert ours.seen.tolist() == [True] * (4 + (spare >= 0)) + [False] * (1 + (spare < 0))
+    assert isinstance(ours.tokens.lengths, DeviceLengths)
+    starts = ours.tokens.lengths.starts
+    assert starts[-1] <= len(ours.tokens.features)
+    assert starts.diff().tolist() == [
+        n * bool(s) for n, s in zip(tokens.lengths, ours.seen, strict=True)
+    ]
+    mine = ours.tokens.features[: starts[-1]]
+    torch.testing.assert_close(mine, tokens.features[: starts[-1]], rtol=1e-3, atol=1e-4)
 
 
 def test_pictures_beyond_the_static_encoders_rows_are_left_out(rendered: DeviceBatch) -> None:
