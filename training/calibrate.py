@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         weights = check_export(options.run, options.out)
         device = choose_device(options.device or 'auto')
         best = calibrated(weights, options.count, device, options.batch)
-        size_mb = export(weights, options.out, MOST_MB, best)
+        size_mb = export([weights], options.out, MOST_MB, best)
     except UserError as error:
         sys.stderr.write(f'error: {error}\n')
         return 2

@@ -17,19 +17,21 @@ Write the weights of a run as a file to ship: float16, without what training alo
 
     python -m training.export runs/open_3 weights/mahmr_open.safetensors
 
-RUN is the folder of a run, or a file of weights. The header says network and body, so that the
-file is all that `mahmr_model.weights` needs.
+RUN is the folder of a run, or a file of weights. Of several, which began with the same weights,
+their mean is written: better than each of them (model soups, arXiv 2203.05482). The header says
+network and body, so that the file is all that `mahmr_model.weights` needs.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 import math
 from pathlib import Path
 import sys
 
-from mahmr_model.checkpoint import load_state, read_checkpoint, save_weights
+from mahmr_model.checkpoint import Checkpoint, load_state, read_checkpoint, save_weights
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
 from mahmr_model.predictor import DEFAULT_THRESHOLD
@@ -54,35 +56,55 @@ class Adjustment:
 
 
 def export(
-    run: Path, out: Path, most_mb: float = MOST_MB, adjustment: Adjustment | None = None
+    runs: Sequence[Path],
+    out: Path,
+    most_mb: float = MOST_MB,
+    adjustment: Adjustment | None = None,
 ) -> float:
     """
-    Write the newest weights of a run (a folder, or a file) to `out`; returns its size in MB.
+    Write the mean of the weights of runs (folders, or files) to `out`; returns its size in MB.
 
-    Raises UserError where there are none, where float16 cannot hold them, or where the file would
-    be larger than `most_mb`: then nothing is written.
+    Raises UserError where there are none, where they are of different networks, where float16
+    cannot hold them, or where the file would be larger than `most_mb`: then nothing is written.
     """
-    source = check_export(run, out)
-    checkpoint = read_checkpoint(source)
-    network = MAHMR(checkpoint.config)
-    load_state(network, checkpoint.state, str(source))
+    sources = [check_export(run, out) for run in runs]
+    first = read_checkpoint(sources[0])
+    network = MAHMR(first.config)
+    load_state(network, first.state, str(sources[0]))
+    for count, source in enumerate(sources[1:], 2):
+        _take_in(network, first, source, 1 / count)
     if adjustment is not None:
         adjust(network, adjustment)
     network.half()
     for name, value in network.state_dict().items():
         if not bool(torch.isfinite(value).all()):
             raise UserError(
-                f'{source}: {name} has numbers that float16 cannot hold; training went wrong '
+                f'{sources[-1]}: {name} has numbers that float16 cannot hold; training went wrong '
                 'there, take an earlier checkpoint.'
             )
     size_mb = sum(2 * p.numel() for p in network.parameters()) / 1e6
     if size_mb >= most_mb:
         raise UserError(
-            f'{source}: the network has {size_mb:.1f} MB as float16, but at most {most_mb:g} MB '
-            'may be shipped; train a smaller one.'
+            f'{sources[0]}: the network has {size_mb:.1f} MB as float16, but at most '
+            f'{most_mb:g} MB may be shipped; train a smaller one.'
         )
-    save_weights(network, out, checkpoint.body)
+    save_weights(network, out, first.body)
     return out.stat().st_size / 1e6
+
+
+@torch.no_grad()
+def _take_in(network: MAHMR, first: Checkpoint, source: Path, share: float) -> None:
+    """Move a network's weights towards those of another file by this share of the way."""
+    checkpoint = read_checkpoint(source)
+    if (checkpoint.config, checkpoint.body) != (first.config, first.body):
+        raise UserError(
+            f'{source}: holds another network, or one for another body, than the first of these '
+            'files, so that they have no mean; name files of one training.'
+        )
+    other = MAHMR(checkpoint.config)
+    load_state(other, checkpoint.state, str(source))
+    for ours, theirs in zip(network.parameters(), other.parameters(), strict=True):
+        ours.lerp_(theirs, share)
 
 
 def check_export(run: Path, out: Path) -> Path:
@@ -110,12 +132,12 @@ def adjust(network: MAHMR, adjustment: Adjustment) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Write, and say what was written; return 0, or 2 after a UserError."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
-    parser.add_argument('run', type=Path, metavar='RUN')
+    parser.add_argument('runs', type=Path, nargs='+', metavar='RUN')
     parser.add_argument('out', type=Path, metavar='OUT.safetensors')
     parser.add_argument('--most-mb', type=float, default=MOST_MB, help='refuse a larger file')
     options = parser.parse_args(arguments)
     try:
-        size_mb = export(options.run, options.out, options.most_mb)
+        size_mb = export(options.runs, options.out, options.most_mb)
     except UserError as error:
         sys.stderr.write(f'error: {error}\n')
         return 2

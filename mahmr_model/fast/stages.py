@@ -34,6 +34,12 @@ _CALLS_BEFORE = 2
 
 
 @cache
+def _stream_beside(device: torch.device) -> torch.cuda.Stream:
+    """Return one stream for every trial before a capture: libraries keep 32 MiB for each."""
+    return torch.cuda.Stream(device)
+
+
+@cache
 def _warn_once(reason: str) -> None:
     logger.warning(
         'CUDA graphs do not work here (%s): going on without them, more slowly.', reason
@@ -50,6 +56,7 @@ class Stages:
     """
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self.graphs = device.type == 'cuda'
         self.at_once = False
         self._calls: Counter[Hashable] = Counter()
@@ -89,7 +96,7 @@ class Stages:
         return result  # type: ignore[return-value]  # the key stands for one kind of result
 
     def _capture(self, stage: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
-        current, beside = torch.cuda.current_stream(), torch.cuda.Stream()
+        current, beside = torch.cuda.current_stream(), _stream_beside(self._device)
         beside.wait_stream(current)
         with torch.cuda.stream(beside), choosing():  # libraries choose kernels and get memory
             stage()

@@ -16,12 +16,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mahmr_model.checkpoint import read_checkpoint, save_weights
 from mahmr_model.weights import load_model
 import pytest
-from tiny import run_config, tiny_model
+from tiny import MODEL, run_config, tiny_model
 import torch
 from training.export import main
 from training.recipe import training_extras
@@ -52,6 +53,37 @@ def test_exported_weights_give_the_same_people(model: TrainingModel, tmp_path: P
         expected = model.network.eval()(picture).layers[-1]
     torch.testing.assert_close(ours.pose_6d, expected.pose_6d, rtol=0, atol=5e-3)
     torch.testing.assert_close(ours.camera_abc, expected.camera_abc, rtol=0, atol=5e-3)
+
+
+def test_of_several_runs_the_mean_is_written(model: TrainingModel, tmp_path: Path) -> None:
+    start = {name: p.detach().clone() for name, p in model.network.named_parameters()}
+    files = []
+    for number, step in enumerate((-1, 0, 4)):
+        with torch.no_grad():
+            for name, parameter in model.network.named_parameters():
+                parameter.copy_(start[name] + 0.1 * step)
+        files.append(tmp_path / f'{number}.safetensors')
+        save_weights(model.network, files[-1], 'open')
+    out = tmp_path / 'mean.safetensors'
+    assert main([*map(str, files), str(out)]) == 0
+    state = read_checkpoint(out).state
+    for name, value in start.items():
+        if name in state:
+            torch.testing.assert_close(state[name].float(), value + 0.1, rtol=1e-3, atol=1e-3)
+    assert len(state) > 100
+
+
+def test_networks_of_different_kinds_have_no_mean(
+    model: TrainingModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, out = tmp_path / 'run', tmp_path / 'mean.safetensors'
+    deeper = tiny_model(run_config(model=replace(MODEL, encoder_depth=5)))
+    for network, body in ((deeper.network, 'open'), (model.network, 'smpl')):
+        other = tmp_path / 'other.safetensors'
+        save_weights(network, other, body)
+        assert main([str(first), str(other), str(out)]) == 2
+        assert 'other.safetensors: holds another network' in capsys.readouterr().err
+        assert not out.exists()
 
 
 @pytest.mark.parametrize(
