@@ -13,11 +13,11 @@
 # limitations under the License.
 
 """
-The parts of what is trained between attention calls, compiled: fewer and larger kernels.
+The parts of a step that have no attention, compiled: fewer and larger kernels.
 
 Attention is a kernel of its own, and in ordinary steps needs lengths that the host knows and are
-other ones in every batch, so it stays outside; what is compiled takes tensors alone. All blocks
-share the code that is compiled for the first.
+other ones in every batch, so it stays outside. All blocks share the code that is compiled for the
+first.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PARTS: dict[type[nn.Module], tuple[str, ...]] = {
     Lesson: ('token_losses',),
     PeopleLesson: ('forward',),
 }
-"""Methods that take and give tensors alone."""
+"""Methods without attention, in which the host decides nothing."""
 
 
 def compile_parts(model: TrainingModel | Lesson, backend: str = 'inductor') -> None:

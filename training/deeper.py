@@ -15,8 +15,7 @@
 """
 Networks that start from shallower ones: what is new says nothing at first, so nothing is lost.
 
-A shallow network learns its beginnings sooner, and a deep one that goes on from it ends where it
-would have from the start (progressive stacking, Gong et al., ICML 2019).
+So a network can be trained on with more blocks or layers (Net2Net, arXiv 1511.05641).
 """
 
 from __future__ import annotations
@@ -30,14 +29,17 @@ from mahmr_model.network import MAHMR
 import torch
 from torch import nn
 
-_SEQUENCES = (
+_TOGETHER = (
     ('encoder.blocks.',),
-    ('decoder.decoder.layers.',),
-    ('bbox_embed.', 'decoder.decoder.bbox_embed.'),
-    ('pose_head.',),
-    ('shape_head.',),
+    (
+        'decoder.decoder.layers.',
+        'decoder.decoder.bbox_embed.',
+        'bbox_embed.',
+        'pose_head.',
+        'shape_head.',
+    ),
 )
-"""Blocks, layers, and the heads of each layer, which add to what the layer before has said."""
+"""Blocks; layers, and the heads of each layer, which add to what the layer before has said."""
 
 
 @torch.no_grad()
@@ -54,16 +56,19 @@ def deepen(network: MAHMR, file_names: Collection[str]) -> tuple[str, ...]:
 
 
 def _beyond(network: MAHMR, file_names: Collection[str]) -> Iterator[str]:
-    for prefixes in _SEQUENCES:
-        held = {
-            name.removeprefix(prefix).split('.')[0]
-            for name in file_names
+    for prefixes in _TOGETHER:
+        numbers = {
+            prefix: {
+                name.removeprefix(prefix).split('.')[0]
+                for name in file_names
+                if name.startswith(prefix)
+            }
             for prefix in prefixes
-            if name.startswith(prefix)
         }
-        if held:  # else the file is of something else
+        depths = {len(held) for held in numbers.values() if held}  # box heads may have one name
+        if len(depths) == 1:  # else something is missing, not shallower
             wanted = len(list(network.get_submodule(prefixes[0].removesuffix('.')).children()))
-            for place in range(len(held), wanted):
+            for place in range(depths.pop(), wanted):
                 yield from (f'{prefix}{place}.' for prefix in prefixes)
 
 

@@ -17,8 +17,8 @@ Write the weights of a run as a file to ship: float16, without what training alo
 
     python -m training.export runs/open_3 weights/mahmr_open.safetensors
 
-RUN is the folder of a run, or a file of weights. Of several, which began with the same weights,
-their mean is written: better than each of them (model soups, arXiv 2203.05482). The header says
+RUN is the folder of a run, or a file of weights. Of several of one training their mean is
+written: often better than each of them (model soups, arXiv 2203.05482). The header says
 network and body, so that the file is all that `mahmr_model.weights` needs.
 """
 
@@ -31,7 +31,7 @@ import math
 from pathlib import Path
 import sys
 
-from mahmr_model.checkpoint import Checkpoint, load_state, read_checkpoint, save_weights
+from mahmr_model.checkpoint import BodyKind, load_state, read_checkpoint, save_weights
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
 from mahmr_model.predictor import DEFAULT_THRESHOLD
@@ -68,43 +68,42 @@ def export(
     cannot hold them, or where the file would be larger than `most_mb`: then nothing is written.
     """
     sources = [check_export(run, out) for run in runs]
-    first = read_checkpoint(sources[0])
-    network = MAHMR(first.config)
-    load_state(network, first.state, str(sources[0]))
+    network, body = _read(sources[0])
     for count, source in enumerate(sources[1:], 2):
-        _take_in(network, first, source, 1 / count)
+        other, its_body = _read(source)
+        if (other.config, its_body) != (network.config, body):
+            raise UserError(
+                f'{source}: holds another network than {sources[0]}, or other settings '
+                '(overlap_threshold, body), so that they have no mean; name files of one '
+                'training, before training.calibrate.'
+            )
+        with torch.no_grad():
+            for mean, value in zip(network.parameters(), other.parameters(), strict=True):
+                mean.lerp_(value, 1 / count)
     if adjustment is not None:
         adjust(network, adjustment)
     network.half()
-    for name, value in network.state_dict().items():
-        if not bool(torch.isfinite(value).all()):
-            raise UserError(
-                f'{sources[-1]}: {name} has numbers that float16 cannot hold; training went wrong '
-                'there, take an earlier checkpoint.'
-            )
     size_mb = sum(2 * p.numel() for p in network.parameters()) / 1e6
     if size_mb >= most_mb:
         raise UserError(
             f'{sources[0]}: the network has {size_mb:.1f} MB as float16, but at most '
             f'{most_mb:g} MB may be shipped; train a smaller one.'
         )
-    save_weights(network, out, first.body)
+    save_weights(network, out, body)
     return out.stat().st_size / 1e6
 
 
-@torch.no_grad()
-def _take_in(network: MAHMR, first: Checkpoint, source: Path, share: float) -> None:
-    """Move a network's weights towards those of another file by this share of the way."""
+def _read(source: Path) -> tuple[MAHMR, BodyKind]:
     checkpoint = read_checkpoint(source)
-    if (checkpoint.config, checkpoint.body) != (first.config, first.body):
-        raise UserError(
-            f'{source}: holds another network, or one for another body, than the first of these '
-            'files, so that they have no mean; name files of one training.'
-        )
-    other = MAHMR(checkpoint.config)
-    load_state(other, checkpoint.state, str(source))
-    for ours, theirs in zip(network.parameters(), other.parameters(), strict=True):
-        ours.lerp_(theirs, share)
+    network = MAHMR(checkpoint.config)
+    load_state(network, checkpoint.state, str(source))
+    for name, value in network.state_dict().items():
+        if not bool(torch.isfinite(value.half()).all()):
+            raise UserError(
+                f'{source}: {name} has numbers that float16 cannot hold; training went wrong '
+                'there, take an earlier checkpoint.'
+            )
+    return network, checkpoint.body
 
 
 def check_export(run: Path, out: Path) -> Path:

@@ -45,6 +45,8 @@ class Lesson(nn.Module):
     """The network, or its encoder alone, and its losses on pictures of one shape."""
 
     weights: Tensor
+    left_out: Tensor
+    """Pictures so far that had no place among the encoder's rows."""
 
     def __init__(self, config: RunConfig, body: BodyData, pictures: int) -> None:
         """Take a run and how many pictures a step has; queries learn where they have losses."""
@@ -69,6 +71,7 @@ class Lesson(nn.Module):
         self._encoder = StaticEncoder(sizes, pictures)
         weights = [config.losses[name] for name in self.names]
         self.register_buffer('weights', torch.tensor(weights), persistent=False)
+        self.register_buffer('left_out', torch.zeros(()), persistent=False)
 
     def forward(self, pictures: PoolPictures) -> tuple[Tensor, Tensor]:
         """Return the weighted sum of the losses, and these one by one as `names` says."""
@@ -95,11 +98,11 @@ class Lesson(nn.Module):
             losses |= self.token_losses(encoding, pictures)
             # The mean of pictures, in place of their sum.
             seen = encoding.seen
+            self.left_out += (~seen).sum()
             errors = torch.where(seen, fov_errors(fov_rad, pictures.fov_rad), 0)
             losses['fov'] = errors.sum() / seen.sum().clamp(min=1)
             if self.people is not None:
-                known = replace(pictures, present=pictures.present & seen[:, None])
-                losses |= self.people(layers, fov_rad, known)
+                losses |= self.people(layers, fov_rad, pictures, seen)
         return torch.stack([losses[name] for name in self.names])
 
     def _decoded(self, tokens: Tokens, pictures: int) -> list[LayerPrediction]:

@@ -54,21 +54,25 @@ class PeopleLesson(nn.Module):
         self.register_buffer('second', second, persistent=False)
 
     def forward(
-        self, layers: list[LayerPrediction], fov_rad: Tensor, pictures: PoolPictures
+        self, layers: list[LayerPrediction], fov_rad: Tensor, pictures: PoolPictures, seen: Tensor
     ) -> dict[str, Tensor]:
-        """Return `confs` and the losses on people by name, each summed over layers."""
+        """
+        Return `confs` and the losses on people by name, each summed over layers.
+
+        seen (B,): pictures that are not count for nothing.
+        """
         rows = stacked(layers)
         lens = Lens.of_sizes(pictures.size_hw, self._input_size, fov_rad)
         with torch.no_grad():
             query = greedy_match(self._costs(rows, lens, pictures))
         count, queries = len(layers), rows.confidence_logits.shape[2]
-        present = pictures.present[None] & (query < queries)
+        present = (pictures.present & seen[:, None])[None] & (query < queries)
         # One more query takes what belongs to nobody.
         labels = torch.zeros(*rows.confidence_logits.shape[:2], queries + 1, device=query.device)
         labels = labels.scatter_(2, query, 1.0)[..., :queries]
-        confs = confidence(rows.confidence_logits, labels).mean((1, 2)).sum()
+        confs = torch.where(seen, confidence(rows.confidence_logits, labels).mean(2), 0)
         pairs = self._pairs(rows, lens, query.clamp(max=queries - 1), pictures)
-        losses = {'confs': confs}
+        losses = {'confs': confs.sum() / seen.sum().clamp(min=1)}
         for name in self._names:
             if name == 'depths_mt':
                 values, counted = self._metric_gaps(pairs, present)

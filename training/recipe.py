@@ -227,9 +227,11 @@ def start_from(model: nn.Module, state: State, path: Path) -> None:
     deeper = deepen(network, state)
     report = load_state(network, state, str(path), may_start_new=(*CAMERA_BRANCH, *deeper))
     logger.info('starts from %s', path)
+    if deeper:
+        logger.warning('%s is of a shallower network; these are new: %s', path, ', '.join(deeper))
     new = [name for name in report.not_in_file if not name.startswith(deeper)]
-    if new or deeper:
-        logger.info('new, since the file lacks them: %s', ', '.join([*new, *deeper]))
+    if new:
+        logger.info('new, since the file lacks them: %s', ', '.join(new))
     for name, extra in _extras(model).items():
         own = {f'{name}.{key}': value for key, value in extra.state_dict().items()}
         given = {key: state[key] for key in own if key in state}

@@ -87,6 +87,8 @@ class RecordedStep:
         self._sums = torch.zeros(len(lesson.names), device=device)
         self._backward, self._update = self._gradients_of_a_batch, self._optimiser_step
         self._steps = 0
+        self.left_out = 0.0
+        """The share of pictures that were left out, of the steps of the last `losses`."""
 
     def __call__(self, factor: float) -> None:
         """Make a step with so much of the learning rates."""
@@ -109,22 +111,22 @@ class RecordedStep:
         """Record a step; some are made before."""
         beside = torch.cuda.Stream(self._device)
         beside.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(beside):
-            for _ in range(_WARM_UPS):
-                self(0.0)
-        torch.cuda.current_stream(self._device).wait_stream(beside)
-        torch.cuda.synchronize(self._device)
         graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         try:
+            with torch.cuda.stream(beside):  # compiles, too
+                for _ in range(_WARM_UPS):
+                    self(0.0)
+            torch.cuda.current_stream(self._device).wait_stream(beside)
+            torch.cuda.synchronize(self._device)
             for graph, work in zip(graphs, (self._backward, self._update), strict=True):
                 with torch.cuda.graph(graph, capture_error_mode='thread_local'):
                     work()
-        except RuntimeError as error:  # no kernel for packed attention, for one
+        except RuntimeError as error:  # no kernel for packed attention, no compiler
             reason = str(error).splitlines()[0]
             raise UserError(
                 f'{torch.cuda.get_device_name(self._device)} cannot record a step of this '
                 f'training ({reason}); take another GPU or torch, or go without by '
-                'training.recorded=false data.rounds=1.'
+                'training.compile=false, or by training.recorded=false data.rounds=1.'
             ) from error
         self._backward, self._update = (graph.replay for graph in graphs)
         self.losses()
@@ -132,7 +134,9 @@ class RecordedStep:
     def losses(self) -> dict[str, float]:
         """Return the means of all steps since this was last asked for; waits for the device."""
         means = (self._sums / max(self._steps, 1)).tolist()
+        self.left_out = self._lesson.left_out.item() / max(self._steps * self._count, 1)
         self._sums.zero_()
+        self._lesson.left_out.zero_()
         self._steps = 0
         return dict(zip(self._lesson.names, means, strict=True))
 
@@ -197,7 +201,7 @@ def train_recorded(
                 broadcast_object_list(agreed)
                 pace.measured(number, agreed[0])
             if number % training.log_every == 0:
-                _log(step.losses(), number, filling, config, writer)
+                _log(step, number, filling, config, writer)
             if training.checkpoint_every and number % training.checkpoint_every == 0:
                 save()
     save()
@@ -209,12 +213,13 @@ def train_recorded(
 
 
 def _log(
-    losses: dict[str, float],
+    recorded: RecordedStep,
     step: int,
     filling: Filling,
     config: RunConfig,
     writer: SummaryWriter | None,
 ) -> None:
+    losses = recorded.losses()
     total = sum(config.losses[name] * value for name, value in losses.items())
     if not total < float('inf'):
         raise UserError(
@@ -225,10 +230,11 @@ def _log(
     parts = ', '.join(f'{name} {value:.4f}' for name, value in losses.items())
     times = step * config.training.batch_size / filling.pictures
     logger.info(
-        'step %d, %d pictures, each %.1f times: loss %.4f (%s)',
+        'step %d, %d pictures, each %.1f times, %.1f %% left out: loss %.4f (%s)',
         step,
         filling.pictures,
         times,
+        100 * recorded.left_out,
         total,
         parts,
     )

@@ -38,7 +38,8 @@ import torch.nn.functional as functional
 
 _FINE, _ALL = (0.36, 0.31), (0.68, 0.29)
 """
-Mean and standard deviation over scenes, in cells of the square: fine tokens, tokens of all levels.
+Mean and standard deviation over scenes, in cells of the square: fine tokens, tokens of all levels
+(measured with the open default's thresholds).
 """
 _SPARE = 4
 """Standard deviations that there is room for beside the means."""
@@ -140,7 +141,7 @@ class StaticEncoder(nn.Module):
     def _usual_rows(self, mean: float, deviation: float) -> int:
         """Return how many rows all pictures need, but for very unusual ones."""
         tokens = self.pictures * mean + _SPARE * math.sqrt(self.pictures) * deviation
-        return self.pictures + min(math.ceil(tokens * self.cells), self.pictures * self.cells)
+        return self.pictures + math.ceil(tokens * self.cells)
 
     def _inside(self, size_hw: Tensor) -> Tensor:
         """Return which cells (B, N) are of a picture padded to multiples of 56."""

@@ -61,7 +61,8 @@ def packed_attention(
     Attend within each sequence of a packed batch.
 
     q (Tq, heads, c), k (Tk, heads, c), v (Tk, heads, cv); the lengths say how many consecutive
-    rows belong to each picture. Returns (Tq, heads, cv), 0 where a row belongs to none. On CUDA it
+    rows belong to each picture. Returns (Tq, heads, cv), 0 where a row belongs to none, or there
+    are no keys. On CUDA it
     is one kernel for the batch, forward and backward: xFormers' where it truly works, or else
     torch's own; where none works, and on a CPU, it goes picture by picture: the same numbers.
     """
@@ -93,25 +94,29 @@ def _attention_by_starts(
         rows, keys = (sum(one) for one in lengths)
         attended = torch_attention(q[:rows], k[:keys], v[:keys], *lengths)
         return functional.pad(attended, (0, 0, 0, 0, 0, len(q) - rows))
-    # A kernel leaves rows of nobody as they are, in the gradients as well: anything may be there.
-    return _of_sequences(
-        variable_length_attention(
-            _of_sequences(q, q_lengths),
-            _of_sequences(k, k_lengths),
-            _of_sequences(v, k_lengths),
-            q_lengths.starts,
-            k_lengths.starts,
-            q_lengths.longest,
-            k_lengths.longest,
-        ),
-        q_lengths,
+    # A kernel leaves other rows as they are, in the gradients as well: anything may be there.
+    queries = _with_counterpart(len(q), q_lengths, k_lengths)
+    keys = _with_counterpart(len(k), k_lengths, q_lengths)
+    attended = variable_length_attention(
+        torch.where(queries, q, 0),
+        torch.where(keys, k, 0),
+        torch.where(keys, v, 0),
+        q_lengths.starts,
+        k_lengths.starts,
+        q_lengths.longest,
+        k_lengths.longest,
     )
+    return torch.where(queries, attended, 0)
 
 
-def _of_sequences(x: Tensor, lengths: DeviceLengths) -> Tensor:
-    """Return x (T, heads, c), and its gradient, with 0 in rows after the last sequence."""
-    own = torch.arange(len(x), device=x.device) < lengths.starts[-1]
-    return torch.where(own[:, None, None], x, 0)
+def _with_counterpart(rows: int, lengths: DeviceLengths, others: DeviceLengths) -> Tensor:
+    """Say which rows (rows, 1, 1) are of a sequence with any rows among the others."""
+    row = torch.arange(rows, device=lengths.starts.device, dtype=lengths.starts.dtype)
+    if others is lengths:
+        return (row < lengths.starts[-1])[:, None, None]
+    filled = functional.pad(others.starts.diff() > 0, (0, 1))  # the last one: of no sequence
+    sequence = torch.searchsorted(lengths.starts, row, right=True) - 1
+    return filled[sequence][:, None, None]
 
 
 def _on_device(lengths: Lengths, device: torch.device) -> DeviceLengths:

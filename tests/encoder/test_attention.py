@@ -14,15 +14,21 @@
 
 """Packed attention against dense attention under a block mask."""
 
+from itertools import pairwise
+from typing import Any
+
 from mahmr_model.encoder.attention import (
     _works,
     by_xformers,
+    DeviceLengths,
     flash_attention,
     packed_attention,
     sequence_starts,
     torch_attention,
 )
+import pytest
 import torch
+from torch import Tensor
 import torch.nn.functional as functional
 
 
@@ -72,3 +78,62 @@ def test_starts_of_sequences_serve_training_after_inference() -> None:
     assert starts.tolist() == [0, 3, 3, 8]
     assert starts.dtype == torch.int32
     assert not starts.is_inference()
+
+
+class Careless(torch.autograd.Function):
+    """A kernel that leaves anything in rows that have nothing to look at, as those of GPUs do."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, q_starts: Tensor, k_starts: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(q, k, v, q_starts, k_starts)
+        output = torch.full((*q.shape[:2], v.shape[2]), torch.nan)
+        for rows, keys in ranges(q_starts, k_starts):
+            output[rows] = torch_attention(q[rows], k[keys], v[keys], *lengths(rows, keys))
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, q_starts, k_starts = ctx.saved_tensors
+        gradients = [torch.full_like(x, torch.nan) for x in inputs]
+        for rows, keys in ranges(q_starts, k_starts):
+            places = (rows, keys, keys)
+            own = [x[s].detach().requires_grad_() for x, s in zip(inputs, places, strict=True)]
+            with torch.enable_grad():
+                attended = torch_attention(*own, *lengths(rows, keys))
+            parts = torch.autograd.grad(attended, own, gradient[rows])
+            for whole, place, part in zip(gradients, places, parts, strict=True):
+                whole[place] = part
+        return *gradients, None, None
+
+
+def ranges(q_starts: Tensor, k_starts: Tensor) -> list[tuple[slice, slice]]:
+    q, k = ([slice(*pair) for pair in pairwise(s.tolist())] for s in (q_starts, k_starts))
+    return [pair for pair in zip(q, k, strict=True) if all(one.stop > one.start for one in pair)]
+
+
+def lengths(rows: slice, keys: slice) -> tuple[list[int], list[int]]:
+    return [rows.stop - rows.start], [keys.stop - keys.start]
+
+
+def test_rows_with_nothing_to_look_at_are_zero_and_teach_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A picture without tokens has queries, but no keys; rows after the last one are nobody's."""
+    name = 'mahmr_model.encoder.attention.variable_length_kernel'
+    monkeypatch.setattr(name, lambda q, v: lambda *arguments: Careless.apply(*arguments[:5]))
+    q_lengths = DeviceLengths(torch.tensor([0, 3, 6, 6, 8], dtype=torch.int32), 3)
+    k_lengths = DeviceLengths(torch.tensor([0, 5, 5, 9, 12], dtype=torch.int32), 5)
+    torch.manual_seed(0)
+    inputs = [torch.randn(rows, 2, 4, requires_grad=True) for rows in (10, 14, 14)]
+    for queries, keys, clean in (
+        (q_lengths, k_lengths, ([3, 4, 5, 8, 9], [5, 6, 7, 8, 12, 13], [5, 6, 7, 8, 12, 13])),
+        (q_lengths, q_lengths, ([8, 9], [8, 9, 10, 11, 12, 13], [8, 9, 10, 11, 12, 13])),
+    ):
+        attended = packed_attention(*inputs, queries, keys)
+        gradients = torch.autograd.grad(attended.square().sum(), inputs)
+        for value, rows in zip(gradients, clean, strict=True):
+            assert value.isfinite().all()
+            assert (value == 0).all((1, 2)).nonzero()[:, 0].tolist() == rows
+        assert (attended == 0).all((1, 2)).nonzero()[:, 0].tolist() == clean[0]

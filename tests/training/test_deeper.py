@@ -46,6 +46,9 @@ def said(model: TrainingModel) -> NetworkOutput:
 @pytest.mark.parametrize('one_name', [False, True])
 def test_a_deeper_network_says_the_same_at_first(one_name: bool) -> None:
     shallow = tiny_model(CONFIG).eval()
+    with torch.no_grad():  # box heads are silent at first
+        for parameter in shallow.network.bbox_embed.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
     deep = tiny_model(replace(CONFIG, model=DEEPER)).eval()
     state = weights(shallow)
     if one_name:  # files may hold the box heads once
@@ -53,7 +56,8 @@ def test_a_deeper_network_says_the_same_at_first(one_name: bool) -> None:
     start_from(deep, state, Path('shallow.safetensors'))
     ours, theirs = said(deep), said(shallow)
     assert len(ours.layers) == 4
-    for layer in ours.layers[MODEL.decoder_layers - 1 :]:
+    last = MODEL.decoder_layers - 1
+    for layer in ours.layers[last:]:
         for name, value in vars(layer).items():
             torch.testing.assert_close(value, getattr(theirs.layers[-1], name))
     torch.testing.assert_close(ours.fov_rad, theirs.fov_rad)
@@ -63,14 +67,20 @@ def test_its_new_parts_learn() -> None:
     deep = tiny_model(replace(CONFIG, model=DEEPER))
     start_from(deep, weights(tiny_model(CONFIG)), Path('shallow.safetensors'))
     new = [f'encoder.blocks.{i}.' for i in range(MODEL.encoder_depth, DEEPER.encoder_depth)]
-    new += [f'decoder.decoder.layers.{i}.' for i in range(MODEL.decoder_layers, 4)]
+    new += [
+        f'{name}.{i}.'
+        for name in ('decoder.decoder.layers', 'bbox_embed', 'pose_head', 'shape_head')
+        for i in range(MODEL.decoder_layers, 4)
+    ]
     moving = {n: p for n, p in deep.network.named_parameters() if n.startswith(tuple(new))}
     before = {name: p.detach().clone() for name, p in moving.items()}
-    optimiser = torch.optim.AdamW(deep.parameters(), lr=1e-3)
+    optimiser = torch.optim.AdamW(deep.parameters(), lr=1e-3, weight_decay=0)
     for _ in range(3):
         output = said(deep)
         optimiser.zero_grad()
-        sum(layer.pose_6d.square().sum() for layer in output.layers).backward()
+        sum(
+            value.square().sum() for layer in output.layers for value in vars(layer).values()
+        ).backward()
         optimiser.step()
     assert {n for n, p in moving.items() if torch.equal(p, before[n])} == set()
 
@@ -80,6 +90,9 @@ def test_nothing_else_may_be_missing_and_nothing_is_left_out() -> None:
     deep = tiny_model(replace(CONFIG, model=DEEPER))
     lacking = {k: v for k, v in state.items() if not k.startswith('encoder.blocks.1.norm1')}
     with pytest.raises(UserError, match=r'lacks tensors .*: encoder\.blocks\.1\.norm1'):
+        start_from(deep, lacking, Path('file.safetensors'))
+    lacking = {k: v for k, v in state.items() if not k.startswith('pose_head.1.')}
+    with pytest.raises(UserError, match='lacks tensors of this network'):
         start_from(deep, lacking, Path('file.safetensors'))
     with pytest.raises(UserError, match='holds tensors that this network lacks'):
         start_from(tiny_model(CONFIG), weights(deep), Path('file.safetensors'))

@@ -84,6 +84,11 @@ def test_networks_of_different_kinds_have_no_mean(
         assert main([str(first), str(other), str(out)]) == 2
         assert 'other.safetensors: holds another network' in capsys.readouterr().err
         assert not out.exists()
+    torch.nn.init.constant_(model.network.conf_head.weight, 1e6)
+    save_weights(model.network, other, 'open')
+    assert main([str(first), str(other), str(out)]) == 2
+    assert 'other.safetensors: conf_head.weight has numbers' in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,18 @@ def test_losses_of_people_are_those_of_the_criterion(
     fov_rad = torch.rand(6) * 0.5 + 0.5
     lesson = PeopleLesson(layer, names, SIZES.input_size)
     layers = [LayerPrediction(*(v[i] for v in vars(rows).values())) for i in range(2)]
-    mine = lesson(layers, fov_rad, pool.pictures)
+    everybody = torch.ones(6, dtype=torch.bool)
+    mine = lesson(layers, fov_rad, pool.pictures, everybody)
+    some = torch.arange(6) < 4
+    without_others = lesson(
+        [LayerPrediction(*(value[:4] for value in vars(layer).values())) for layer in layers],
+        fov_rad[:4],
+        pool.pictures.at(torch.arange(4)),
+        everybody[:4],
+    )
+    for name, value in lesson(layers, fov_rad, pool.pictures, some).items():
+        torch.testing.assert_close(value, without_others[name])
+        assert not torch.isclose(value, mine[name])
     flat = LayerPrediction(*(v.flatten(1, 2) for v in vars(rows).values()))
     body = JointBody(layer)
     output = TrainingOutput(

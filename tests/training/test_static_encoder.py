@@ -33,6 +33,7 @@ from training.batches import DeviceBatch
 from training.config import load_config
 from training.lesson import Lesson
 from training.recipe import encoder_names
+from training.scene_pool import PoolPictures
 from training.static_encoder import StaticEncoder
 
 
@@ -72,16 +73,19 @@ def test_the_static_encoder_gives_the_tokens_of_the_encoder(rendered: DeviceBatc
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize('limit', ['fine_rows', 'rows'])
 @pytest.mark.parametrize('spare', [-1, 0, 1])
 def test_a_picture_whose_tokens_just_fit_is_the_last_one(
-    rendered: DeviceBatch, spare: int
+    rendered: DeviceBatch, limit: str, spare: int
 ) -> None:
     network = network_of_all_levels(rendered)
     pictures = pool_of(rendered, network)
     _, tokens = network.encode(without_border(pictures))
     assert not isinstance(tokens.lengths, DeviceLengths)
     encoder = StaticEncoder(SIZES, 6)
-    encoder.rows = 6 + sum(tokens.lengths[:5]) + spare
+    of_five = tokens.levels[: sum(tokens.lengths[:5])]
+    count = len(of_five) if limit == 'rows' else int((of_five == 0).sum())
+    setattr(encoder, limit, 6 + count + spare)
     ours = encoder(network, pictures.images.float(), pictures.size_hw)
     assert ours.seen.tolist() == [True] * (4 + (spare >= 0)) + [False] * (1 + (spare < 0))
     assert isinstance(ours.tokens.lengths, DeviceLengths)
@@ -121,7 +125,18 @@ def test_pictures_beyond_the_static_encoders_rows_are_left_out(rendered: DeviceB
     )
     lesson = Lesson(replace(config_of_tiny(), losses=load_config('open_1').losses), BODY, 6)
     lesson.network.load_state_dict(network.state_dict())
+    before = losses_and_gradients(lesson, pictures)
+    assert all(torch.isfinite(one).all() for one in before)
+    assert lesson.left_out.item() == 6 - sum(seen)
+    # Whatever is true of the pictures that are left out, but for the map of their cells.
+    for name, value in vars(pictures).items():
+        if name not in ('images', 'scale_map', 'size_hw'):
+            value[~ours.seen] = 0 if value.dtype == torch.bool else value[ours.seen][:1]
+    torch.testing.assert_close(losses_and_gradients(lesson, pictures), before)
+
+
+def losses_and_gradients(lesson: Lesson, pictures: PoolPictures) -> list[torch.Tensor]:
+    lesson.zero_grad()
     total, losses = lesson(pictures)
     total.backward()
-    assert torch.isfinite(losses).all()
-    assert all(torch.isfinite(p.grad).all() for p in lesson.parameters() if p.grad is not None)
+    return [losses, *(p.grad for p in lesson.parameters() if p.grad is not None)]
