@@ -166,9 +166,9 @@ class RunConfig:
     """Folder of the run; runs/NAME where it is null."""
     starts_from: tuple[str, ...] = ()
     """
-    Weights: the first of these files that exists. They may be of fewer blocks or layers than the
-    model has (`training.deeper`). Training without any starts from nothing;
-    evaluation and inference then take what lies in the weights folder.
+    Weights: the first of these files that exists. They may be of fewer blocks or layers, or of a
+    narrower encoder, than the model has (`training.growing`). Training without any starts from
+    nothing; evaluation and inference then take what lies in the weights folder.
     """
     body: str | None = None
     """

@@ -22,7 +22,11 @@ from itertools import pairwise
 from typing import Any
 
 from mahmr_model.geometry.placement import Lens, project, translation_m
-from mahmr_model.geometry.rotations import axis_angle_from_rotation, rotation_from_6d
+from mahmr_model.geometry.rotations import (
+    axis_angle_from_rotation,
+    rotation_from_6d,
+    rotation_from_axis_angle,
+)
 from mahmr_model.network import LayerPrediction
 from mahmr_model.transfer import on_device
 import numpy as np
@@ -40,6 +44,8 @@ class QueryPeople:
     """(N,)."""
     boxes_cxcywh_norm: Tensor
     """(N, 4) relative to S."""
+    rotations: Tensor
+    """(N, 24, 3, 3)."""
     pose_axis_angle: Tensor
     """(N, 72)."""
     betas: Tensor
@@ -71,6 +77,7 @@ def query_people(
     return QueryPeople(
         prediction.confidence_logits.float(),
         prediction.boxes_cxcywh_norm.float(),
+        rotations,
         axis_angle_from_rotation(rotations).flatten(1),
         prediction.betas.float(),
         translation,
@@ -231,6 +238,7 @@ def truth_pairs(truth: BatchTruth) -> Pairs:
     itself = QueryPeople(
         nothing,
         truth.boxes_cxcywh_norm,
+        rotation_from_axis_angle(truth.pose_axis_angle.unflatten(1, (24, 3))),
         truth.pose_axis_angle,
         truth.betas,
         truth.joints_camera_m[:, 0],

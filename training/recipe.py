@@ -45,9 +45,9 @@ from training.batches import DeviceBatch, from_pictures
 from training.config import RunConfig
 from training.criterion import Criterion, Losses, weighted_sum
 from training.crowdpose import CrowdPoseBody
-from training.deeper import deepen
 from training.denoising import DenoisingDraw
 from training.first_weights import set_first_weights
+from training.growing import grow
 from training.sampling import NumberedBatch
 from training.scene_pictures import SceneBatch, SceneStudio
 from training.shares import Shares, step_shares
@@ -215,7 +215,7 @@ def start_from(model: nn.Module, state: State, path: Path) -> None:
     """
     Load weights: MA-HMR's, SAT-HMR's, this project's own, or DINOv2's for the encoder alone.
 
-    They may be of fewer blocks and layers, and what they then say stays the same (`deeper`).
+    They may be of a smaller network, and what they then say stays the same (`growing`).
     `EXTRAS` are taken where the file has them in the same sizes.
     """
     network = model.get_submodule('network')
@@ -224,9 +224,11 @@ def start_from(model: nn.Module, state: State, path: Path) -> None:
         load_dinov2(network, state, str(path))
         logger.info('the encoder starts from %s', path)
         return
-    deeper = deepen(network, state)
-    report = load_state(network, state, str(path), may_start_new=(*CAMERA_BRANCH, *deeper))
+    grown, deeper = grow(network, state, str(path))
+    report = load_state(network, grown, str(path), may_start_new=(*CAMERA_BRANCH, *deeper))
     logger.info('starts from %s', path)
+    if grown is not state:
+        logger.warning('%s is of a narrower encoder; its other channels are new', path)
     if deeper:
         logger.warning('%s is of a shallower network; these are new: %s', path, ', '.join(deeper))
     new = [name for name in report.not_in_file if not name.startswith(deeper)]

@@ -108,10 +108,16 @@ class RecordedStep:
         self._update()
 
     def record(self) -> None:
-        """Record a step; some are made before."""
+        """
+        Record a step; some are made before.
+
+        What is in float32, heads and bodies, has its products in TF32: they are small and many.
+        """
         beside = torch.cuda.Stream(self._device)
         beside.wait_stream(torch.cuda.current_stream(self._device))
         graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision('high')
         try:
             with torch.cuda.stream(beside):  # compiles, too
                 for _ in range(_WARM_UPS):
@@ -128,6 +134,8 @@ class RecordedStep:
                 f'training ({reason}); take another GPU or torch, or go without by '
                 'training.compile=false, or by training.recorded=false data.rounds=1.'
             ) from error
+        finally:  # the truth of scenes is exact
+            torch.set_float32_matmul_precision(precision)
         self._backward, self._update = (graph.replay for graph in graphs)
         self.losses()
 

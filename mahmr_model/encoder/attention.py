@@ -61,8 +61,8 @@ def packed_attention(
     Attend within each sequence of a packed batch.
 
     q (Tq, heads, c), k (Tk, heads, c), v (Tk, heads, cv); the lengths say how many consecutive
-    rows belong to each picture. Returns (Tq, heads, cv), 0 where a row belongs to none, or there
-    are no keys. On CUDA it is one kernel for the batch, forward and backward: xFormers' where it
+    rows belong to each picture. Returns (Tq, heads, cv), 0 where there are no keys. Rows that
+    belong to none get 0, or what they see of each other. On CUDA it is one kernel for the batch, forward and backward: xFormers' where it
     truly works, or else torch's own; where none works, and on a CPU, it goes picture by picture:
     the same numbers.
     """
@@ -95,6 +95,9 @@ def _attention_by_starts(
         attended = torch_attention(q[:rows], k[:keys], v[:keys], *lengths)
         return functional.pad(attended, (0, 0, 0, 0, 0, len(q) - rows))
     # A kernel leaves other rows as they are, in the gradients as well: anything may be there.
+    if q_lengths is k_lengths:
+        starts, longest = _of_all_rows(q_lengths, len(q)), q_lengths.longest
+        return variable_length_attention(q, k, v, starts, starts, longest, longest)
     queries = _with_counterpart(len(q), q_lengths, k_lengths)
     keys = _with_counterpart(len(k), k_lengths, q_lengths)
     attended = variable_length_attention(
@@ -109,11 +112,16 @@ def _attention_by_starts(
     return torch.where(queries, attended, 0)
 
 
+def _of_all_rows(lengths: DeviceLengths, rows: int) -> Tensor:
+    """Return where sequences begin, with further ones of the rows that belong to none."""
+    starts, longest = lengths.starts, lengths.longest
+    more = torch.arange(1, 1 - (-rows // longest), dtype=starts.dtype, device=starts.device)
+    return torch.cat([starts, (starts[-1:] + longest * more).clamp(max=rows)])
+
+
 def _with_counterpart(rows: int, lengths: DeviceLengths, others: DeviceLengths) -> Tensor:
     """Say which rows (rows, 1, 1) are of a sequence with any rows among the others."""
     row = torch.arange(rows, device=lengths.starts.device, dtype=lengths.starts.dtype)
-    if others is lengths:
-        return (row < lengths.starts[-1])[:, None, None]
     filled = functional.pad(others.starts.diff() > 0, (0, 1))  # the last one: of no sequence
     sequence = torch.searchsorted(lengths.starts, row, right=True) - 1
     return filled[sequence][:, None, None]

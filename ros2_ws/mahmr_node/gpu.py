@@ -44,6 +44,17 @@ def give_memory_back() -> None:
         cuda.empty_cache()
 
 
+def give_workspaces_back() -> None:
+    """
+    Let others have what cuBLAS works in, 32 MiB and more for each stream.
+
+    Only where no CUDA graph is left that was recorded with it. By the function that torch's notes
+    on CUDA name for it.
+    """
+    if _cuda_in_use() is not None:
+        sys.modules['torch']._C._cuda_clearCublasWorkspaces()  # type: ignore[attr-defined]
+
+
 def _cuda_in_use() -> Any | None:
     """Return torch.cuda; None where torch is not loaded, is being loaded, or uses no GPU."""
     cuda = getattr(sys.modules.get('torch'), 'cuda', None)

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TYPE_CHECKING
 
 from mahmr_model.errors import UserError
 from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray, People
-from mahmr_node.gpu import give_memory_back
+from mahmr_node.gpu import give_memory_back, give_workspaces_back
 import numpy as np
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class Inference:
         with self._busy:
             self._predictor = None
             gc.collect()
+            give_workspaces_back()
             give_memory_back()
 
 

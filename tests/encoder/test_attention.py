@@ -127,13 +127,31 @@ def test_rows_with_nothing_to_look_at_are_zero_and_teach_nothing(
     k_lengths = DeviceLengths(torch.tensor([0, 5, 5, 9, 12], dtype=torch.int32), 5)
     torch.manual_seed(0)
     inputs = [torch.randn(rows, 2, 4, requires_grad=True) for rows in (10, 14, 14)]
-    for queries, keys, clean in (
-        (q_lengths, k_lengths, ([3, 4, 5, 8, 9], [5, 6, 7, 8, 12, 13], [5, 6, 7, 8, 12, 13])),
-        (q_lengths, q_lengths, ([8, 9], [8, 9, 10, 11, 12, 13], [8, 9, 10, 11, 12, 13])),
-    ):
-        attended = packed_attention(*inputs, queries, keys)
-        gradients = torch.autograd.grad(attended.square().sum(), inputs)
-        for value, rows in zip(gradients, clean, strict=True):
-            assert value.isfinite().all()
-            assert (value == 0).all((1, 2)).nonzero()[:, 0].tolist() == rows
-        assert (attended == 0).all((1, 2)).nonzero()[:, 0].tolist() == clean[0]
+    attended = packed_attention(*inputs, q_lengths, k_lengths)
+    gradients = torch.autograd.grad(attended.square().sum(), inputs)
+    clean = [3, 4, 5, 8, 9], [5, 6, 7, 8, 12, 13], [5, 6, 7, 8, 12, 13]
+    for value, rows in zip(gradients, clean, strict=True):
+        assert value.isfinite().all()
+        assert (value == 0).all((1, 2)).nonzero()[:, 0].tolist() == rows
+    assert (attended == 0).all((1, 2)).nonzero()[:, 0].tolist() == clean[0]
+
+
+@pytest.mark.parametrize('rows', [8, 9, 11, 12, 15])
+def test_rows_of_no_sequence_see_each_other_alone(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = 'mahmr_model.encoder.attention.variable_length_kernel'
+    monkeypatch.setattr(name, lambda q, v: lambda *arguments: Careless.apply(*arguments[:5]))
+    lengths = DeviceLengths(torch.tensor([0, 3, 6, 6, 8], dtype=torch.int32), 3)
+    torch.manual_seed(0)
+    inputs = [torch.randn(rows, 2, 4, requires_grad=True) for _ in range(3)]
+    attended = packed_attention(*inputs, lengths, lengths)
+    assert attended.isfinite().all()
+    gradients = torch.autograd.grad(attended[:8].square().sum(), inputs)
+    own = [x.detach()[:8].requires_grad_() for x in inputs]
+    expected = torch_attention(*own, [3, 3, 2], [3, 3, 2])
+    torch.testing.assert_close(attended[:8], expected)
+    theirs = torch.autograd.grad(expected.square().sum(), own)
+    for value, other in zip(gradients, theirs, strict=True):
+        torch.testing.assert_close(value[:8], other)
+        assert not value[8:].any()

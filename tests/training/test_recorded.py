@@ -110,6 +110,7 @@ def test_it_learns_and_leaves_weights_for_the_next_stage(tmp_path: Path) -> None
         'data.kept_scenes=4',
         'model.input_size=112',
         'model.encoder_dim=64',
+        'model.encoder_heads=4',
         'mixed_precision=no',  # one in a process is all that Accelerate allows
     ]
     assert main(arguments) == 0
@@ -214,6 +215,7 @@ def run_of_tiny(folder: Path, *more: str) -> list[str]:
         'data.kept_scenes=4',
         'model.input_size=112',
         'model.encoder_dim=64',
+        'model.encoder_heads=4',
         'mixed_precision=no',
         *more,
     ]

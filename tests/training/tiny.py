@@ -45,6 +45,7 @@ MODEL = ModelConfig(
 WEIGHTS = {
     'confs': 4.0,
     'poses': 5.0,
+    'rotations': 5.0,
     'betas': 3.0,
     'boxes': 2.0,
     'giou': 2.0,

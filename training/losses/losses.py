@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from mahmr_model.geometry.rotations import rotation_from_axis_angle
 from mahmr_model.transfer import on_device
 import numpy as np
 import torch
@@ -55,6 +56,19 @@ def giou(pairs: Pairs, input_size: int) -> Tensor:
 def poses(pairs: Pairs, input_size: int) -> Tensor:
     """Return the mean L1 distance of each person's 72 axis-angle numbers."""
     return (pairs.predicted.pose_axis_angle - pairs.pose_axis_angle).abs().mean(-1)
+
+
+def rotations(pairs: Pairs, input_size: int) -> Tensor:
+    """
+    Return the mean chordal distance of each person's 24 rotations, 0…√8 (ours).
+
+    Frobenius' norm of the difference of two matrices, √8·sin θ/2 for an angle θ between them
+    (Hartley et al. 2013, "Rotation averaging"). As axis-angle vectors, whoever stands upright
+    before a level camera has a root rotation by π, whose sign a trifle decides.
+    """
+    true = rotation_from_axis_angle(pairs.pose_axis_angle.unflatten(1, (24, 3)))
+    distance: Tensor = torch.linalg.matrix_norm(pairs.predicted.rotations - true)
+    return distance.mean(-1)
 
 
 def betas(pairs: Pairs, input_size: int) -> Tensor:
@@ -96,6 +110,7 @@ PERSON_LOSSES = {
     'boxes': PersonLoss(boxes, needs_3d=False),
     'giou': PersonLoss(giou, needs_3d=False),
     'poses': PersonLoss(poses, needs_3d=True),
+    'rotations': PersonLoss(rotations, needs_3d=True),
     'betas': PersonLoss(betas, needs_3d=True),
     'j3ds': PersonLoss(j3ds, needs_3d=True),
     'j2ds': PersonLoss(j2ds, needs_3d=False),

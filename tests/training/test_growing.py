@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A deeper network goes on from what a shallower one says, and learns in its new parts too."""
+"""A larger network goes on from what a smaller one says, and learns in its new parts too."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from training.recipe import start_from
 from training.train_model import TrainingModel
 
 CONFIG = run_config()
+WIDER = replace(MODEL, encoder_dim=48, encoder_heads=3, levels=2)
 DEEPER = replace(MODEL, encoder_depth=MODEL.encoder_depth + 2, decoder_layers=4)
 
 
@@ -83,6 +84,77 @@ def test_its_new_parts_learn() -> None:
         ).backward()
         optimiser.step()
     assert {n for n, p in moving.items() if torch.equal(p, before[n])} == set()
+
+
+def centred(model: TrainingModel) -> TrainingModel:
+    """Let a new model's tokens have a mean of 0 over their channels, which norms do not see."""
+    network = model.network
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            if name.endswith(('attn.proj.weight', 'mlp.fc2.weight', 'attn.proj.bias', 'fc2.bias')):
+                value -= value.mean(0)
+            elif name.startswith('encoder_patch_proj'):
+                value -= value.mean(0)
+            elif name in ('encoder_pos_embeds', 'encoder_cr_token'):
+                value -= value.mean(-1, keepdim=True)
+    return model
+
+
+def test_a_wider_encoder_says_the_same_at_first() -> None:
+    narrow = centred(tiny_model(replace(CONFIG, model=replace(MODEL, levels=2)))).eval()
+    wide = tiny_model(replace(CONFIG, model=WIDER)).eval()
+    before = {name: value.clone() for name, value in wide.network.state_dict().items()}
+    start_from(wide, weights(narrow), Path('narrow.safetensors'))
+    ours, theirs = said(wide), said(narrow)
+    for layer, other in zip(ours.layers, theirs.layers, strict=True):
+        for name, value in vars(layer).items():
+            torch.testing.assert_close(value, getattr(other, name), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours.fov_rad, theirs.fov_rad)
+    torch.testing.assert_close(ours.coarse.scale_logits, theirs.coarse.scale_logits)
+    first = before['encoder.blocks.0.mlp.fc1.weight']
+    assert torch.equal(wide.network.encoder.blocks[0].mlp.fc1.weight[:, 32:], first[:, 32:])
+
+
+def test_its_new_channels_heads_and_units_learn() -> None:
+    narrow = tiny_model(replace(CONFIG, model=replace(MODEL, levels=2)))
+    wide = tiny_model(replace(CONFIG, model=WIDER))
+    start_from(wide, weights(narrow), Path('narrow.safetensors'))
+    small = dict(narrow.network.named_parameters())
+    before = {name: p.detach().clone() for name, p in wide.network.named_parameters()}
+    optimiser = torch.optim.AdamW(wide.parameters(), lr=1e-3, weight_decay=0)
+    for _ in range(3):
+        output = said(wide)
+        optimiser.zero_grad()
+        total = sum(v.square().sum() for layer in output.layers for v in vars(layer).values())
+        (total + output.coarse.scale_logits.square().sum() + output.fov_rad.square().sum()).backward()
+        optimiser.step()
+    for name, p in wide.network.named_parameters():
+        if p.shape != small[name].shape:
+            new = torch.ones_like(p, dtype=torch.bool)
+            new[tuple(slice(size) for size in small[name].shape)] = False
+            moved = (p != before[name])[new].float().mean()
+            assert moved > 0.3, name  # units of a ReLU may stand still
+
+
+def test_only_an_encoder_with_heads_as_wide_can_be_widened() -> None:
+    state = weights(tiny_model(CONFIG))
+    other = tiny_model(replace(CONFIG, model=replace(MODEL, encoder_dim=40, encoder_heads=2)))
+    with pytest.raises(UserError, match='32 channels, which are no heads of 20'):
+        start_from(other, state, Path('file.safetensors'))
+    both = replace(MODEL, encoder_dim=48, encoder_heads=3, hidden_dim=48)
+    with pytest.raises(UserError, match='holds tensors of another size'):
+        start_from(tiny_model(replace(CONFIG, model=both)), state, Path('file.safetensors'))
+
+
+def test_a_file_of_another_picture_size_is_widened_too() -> None:
+    state = weights(tiny_model(CONFIG))
+    wide = replace(MODEL, encoder_dim=48, encoder_heads=3, input_size=168)
+    model = tiny_model(replace(CONFIG, model=wide))
+    start_from(model, state, Path('file.safetensors'))
+    positions = model.network.encoder_pos_embeds
+    assert positions.shape == (12, 12, 48)
+    assert not positions[..., 32:].any()
+    assert positions[11, 11, :32].all()
 
 
 def test_nothing_else_may_be_missing_and_nothing_is_left_out() -> None:

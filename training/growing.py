@@ -1,0 +1,162 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Networks that start from smaller ones: what is new says nothing at first, so nothing is lost.
+
+So a network can be trained on with more blocks, more layers or a wider encoder (Net2Net, arXiv
+1511.05641).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+import math
+import re
+
+from mahmr_model.checkpoint import State
+from mahmr_model.decoder.layer import DecoderLayer
+from mahmr_model.encoder.vit import Block
+from mahmr_model.errors import UserError
+from mahmr_model.mlp import MLP
+from mahmr_model.network import MAHMR
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as functional
+
+_TOGETHER = (
+    ('encoder.blocks.',),
+    (
+        'decoder.decoder.layers.',
+        'decoder.decoder.bbox_embed.',
+        'bbox_embed.',
+        'pose_head.',
+        'shape_head.',
+    ),
+)
+"""Blocks; layers, and the heads of each layer, which add to what the layer before has said."""
+
+_READ_BY = 'feature_proj.weight'
+_OF_ENCODER = ('encoder', 'enc_inter_norm.', 'scale_head.', 'fov_head.', _READ_BY)
+_POSITIONS = 'encoder_pos_embeds'
+_WRITES = re.compile(r'attn\.proj\.|mlp\.fc2\.|encoder_patch_proj\.|encoder_cr_token$')
+"""What adds to the encoder's channels: nothing to new ones, and nothing of new heads and units."""
+_NORM_WEIGHT = re.compile(r'norm\d?\.weight$')
+_READS_UNITS = re.compile(r'head\.layers\.[1-9]\d*\.weight$')
+"""Layers of a head after its first one."""
+
+
+def grow(network: MAHMR, state: State, source: str) -> tuple[State, tuple[str, ...]]:
+    """
+    Make a file's weights fit a network that has more blocks and layers, or a wider encoder.
+
+    Returns them, and what the names of parameters begin with that are new and silent. `source`
+    names the file in errors.
+    """
+    return _widened(network, state, source), _deepened(network, state)
+
+
+@torch.no_grad()
+def _deepened(network: MAHMR, file_names: Collection[str]) -> tuple[str, ...]:
+    new = tuple(_beyond(network, file_names))
+    for prefix in new:
+        _silence(network.get_submodule(prefix.removesuffix('.')))
+    return new
+
+
+def _beyond(network: MAHMR, file_names: Collection[str]) -> Iterator[str]:
+    for prefixes in _TOGETHER:
+        numbers = {
+            prefix: {
+                name.removeprefix(prefix).split('.')[0]
+                for name in file_names
+                if name.startswith(prefix)
+            }
+            for prefix in prefixes
+        }
+        depths = {len(held) for held in numbers.values() if held}  # box heads may have one name
+        if len(depths) == 1:  # else something is missing, not shallower
+            wanted = len(list(network.get_submodule(prefixes[0].removesuffix('.')).children()))
+            for place in range(depths.pop(), wanted):
+                yield from (f'{prefix}{place}.' for prefix in prefixes)
+
+
+def _silence(part: nn.Module) -> None:
+    """Let a residual part add nothing; it learns to from its first step on."""
+    if isinstance(part, Block):
+        for scale in (part.ls1, part.ls2):
+            nn.init.zeros_(scale.gamma)
+        return
+    assert isinstance(part, (DecoderLayer, MLP))
+    last = (
+        (part.last,)
+        if isinstance(part, MLP)
+        else (part.sa_out_proj, part.ca_out_proj, part.linear2)
+    )
+    for linear in last:
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+
+
+@torch.no_grad()
+def _widened(network: MAHMR, state: State, source: str) -> State:
+    """
+    Return weights for a wider encoder, whose heads are as wide as before.
+
+    New channels are 0 at first and read by all, new heads and units say something and are read by
+    none, so that both can learn from the first step on. Norms see 0 in the new channels and shrink
+    for it; but for the mean of a token's channels, which is small, they then give what they gave.
+    """
+    own, token = network.state_dict(), state.get('encoder_cr_token')
+    wide = network.config.encoder_dim
+    if token is None or not token.shape[-1] < wide:
+        return state
+    narrow = token.shape[-1]
+    head = wide // network.config.encoder_heads
+    if narrow % head:
+        raise UserError(
+            f'{source} has an encoder of {narrow} channels, which are no heads of {head} as in a '
+            f'network of {wide} with {network.config.encoder_heads} heads; choose '
+            'model.encoder_heads so that heads are as wide as those of the file.'
+        )
+    return {
+        name: _placed(name, value, own[name])
+        if name in own and name.startswith(_OF_ENCODER) and value.ndim == own[name].ndim
+        else value
+        for name, value in state.items()
+    }
+
+
+def _placed(name: str, value: Tensor, new: Tensor) -> Tensor:
+    """Return a new network's parameter with a smaller one of a file in its place."""
+    if name == _POSITIONS:  # of any input size
+        return functional.pad(value, (0, new.shape[-1] - value.shape[-1]))
+    if name == _READ_BY and len(value) != len(new):
+        return value  # of another decoder; who loads it says so
+    if '.qkv.' in name:  # queries, keys and values one below the other
+        parts = zip(value.chunk(3), new.chunk(3), strict=True)
+        return torch.cat([_within(narrow, wide.clone()) for narrow, wide in parts])
+    if _NORM_WEIGHT.search(name):
+        usual = torch.full_like(new, float(value.mean()))
+        return _within(value, usual) * math.sqrt(len(value) / len(new))
+    wide = torch.zeros_like(new) if _WRITES.search(name) else new.clone()
+    if _READS_UNITS.search(name):
+        wide[: len(value), value.shape[1] :] = 0
+    return _within(value, wide)
+
+
+def _within(value: Tensor, wide: Tensor) -> Tensor:
+    """Put a value at the beginning of a wider one's axes."""
+    wide[tuple(slice(size) for size in value.shape)] = value
+    return wide
