@@ -62,9 +62,11 @@ def packed_attention(
 
     q (Tq, heads, c), k (Tk, heads, c), v (Tk, heads, cv); the lengths say how many consecutive
     rows belong to each picture. Returns (Tq, heads, cv), 0 where there are no keys. Rows that
-    belong to none get 0, or what they see of each other. On CUDA it is one kernel for the batch, forward and backward: xFormers' where it
-    truly works, or else torch's own; where none works, and on a CPU, it goes picture by picture:
-    the same numbers.
+    belong to none get 0, or what they see of each other.
+
+    On CUDA it is one kernel for the batch, forward and backward: xFormers' where it truly works,
+    or else torch's own; where none works, and on a CPU, it goes picture by picture: the same
+    numbers.
     """
     if isinstance(q_lengths, DeviceLengths) or isinstance(k_lengths, DeviceLengths):
         return _attention_by_starts(

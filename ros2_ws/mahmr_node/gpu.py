@@ -52,7 +52,7 @@ def give_workspaces_back() -> None:
     on CUDA name for it.
     """
     if _cuda_in_use() is not None:
-        sys.modules['torch']._C._cuda_clearCublasWorkspaces()  # type: ignore[attr-defined]
+        sys.modules['torch']._C._cuda_clearCublasWorkspaces()
 
 
 def _cuda_in_use() -> Any | None:

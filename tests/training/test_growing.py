@@ -91,9 +91,7 @@ def centred(model: TrainingModel) -> TrainingModel:
     network = model.network
     with torch.no_grad():
         for name, value in network.named_parameters():
-            if name.endswith(('attn.proj.weight', 'mlp.fc2.weight', 'attn.proj.bias', 'fc2.bias')):
-                value -= value.mean(0)
-            elif name.startswith('encoder_patch_proj'):
+            if 'attn.proj.' in name or 'mlp.fc2.' in name or 'patch_proj' in name:
                 value -= value.mean(0)
             elif name in ('encoder_pos_embeds', 'encoder_cr_token'):
                 value -= value.mean(-1, keepdim=True)
@@ -125,8 +123,9 @@ def test_its_new_channels_heads_and_units_learn() -> None:
     for _ in range(3):
         output = said(wide)
         optimiser.zero_grad()
-        total = sum(v.square().sum() for layer in output.layers for v in vars(layer).values())
-        (total + output.coarse.scale_logits.square().sum() + output.fov_rad.square().sum()).backward()
+        values = [value for layer in output.layers for value in vars(layer).values()]
+        values += [output.coarse.scale_logits, output.fov_rad]
+        sum(value.square().sum() for value in values).backward()
         optimiser.step()
     for name, p in wide.network.named_parameters():
         if p.shape != small[name].shape:
