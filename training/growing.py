@@ -33,7 +33,6 @@ from mahmr_model.mlp import MLP
 from mahmr_model.network import MAHMR
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as functional
 
 _TOGETHER = (
     ('encoder.blocks.',),
@@ -47,14 +46,16 @@ _TOGETHER = (
 )
 """Blocks; layers, and the heads of each layer, which add to what the layer before has said."""
 
-_READ_BY = 'feature_proj.weight'
-_OF_ENCODER = ('encoder', 'enc_inter_norm.', 'scale_head.', 'fov_head.', _READ_BY)
-_POSITIONS = 'encoder_pos_embeds'
-_WRITES = re.compile(r'attn\.proj\.|mlp\.fc2\.|encoder_patch_proj\.|encoder_cr_token$')
-"""What adds to the encoder's channels: nothing to new ones, and nothing of new heads and units."""
+_OF_ENCODER = ('encoder', 'enc_inter_norm.', 'scale_head.', 'fov_head.', 'feature_proj.weight')
+_TABLES = ('encoder_pos_embeds', 'encoder_cr_token')
+"""Their last axis is of channels."""
+_WRITES = re.compile(r'attn\.proj\.|mlp\.fc2\.|encoder_patch_proj\.')
+"""What adds to the encoder's channels, which are its first axis."""
+_SCALES = {'attn.proj.': 'ls1.gamma', 'mlp.fc2.': 'ls2.gamma'}
+"""By what is that multiplied, channel by channel; that of new channels is 1."""
 _NORM_WEIGHT = re.compile(r'norm\d?\.weight$')
-_READS_UNITS = re.compile(r'head\.layers\.[1-9]\d*\.weight$')
-"""Layers of a head after its first one."""
+_READS_UNITS = re.compile(r'(scale_head\.layers\.[1-9]\d*|fov_head\.layers\.\d+)\.weight$')
+"""Layers that read new units, or channels that no norm has gone over."""
 
 
 def grow(network: MAHMR, state: State, source: str) -> tuple[State, tuple[str, ...]]:
@@ -112,17 +113,17 @@ def _silence(part: nn.Module) -> None:
 @torch.no_grad()
 def _widened(network: MAHMR, state: State, source: str) -> State:
     """
-    Return weights for a wider encoder, whose heads are as wide as before.
+    Return weights for a wider encoder, whose heads are as wide as those of the file.
 
-    New channels are 0 at first and read by all, new heads and units say something and are read by
-    none, so that both can learn from the first step on. Norms see 0 in the new channels and shrink
-    for it; but for the mean of a token's channels, which is small, they then give what they gave.
+    A token's new channels hold the mean of the others, which norms take away: they come out as 0
+    and are read by all. New heads and units say something and are read by none. So all of them can
+    learn. Only a group of four cells is a little different: the maximum of means is no mean.
     """
     own, token = network.state_dict(), state.get('encoder_cr_token')
     wide = network.config.encoder_dim
-    if token is None or not token.shape[-1] < wide:
+    if token is None or token.ndim != 2 or token.shape[1] >= wide:
         return state
-    narrow = token.shape[-1]
+    narrow = token.shape[1]
     head = wide // network.config.encoder_heads
     if narrow % head:
         raise UserError(
@@ -131,26 +132,42 @@ def _widened(network: MAHMR, state: State, source: str) -> State:
             'model.encoder_heads so that heads are as wide as those of the file.'
         )
     return {
-        name: _placed(name, value, own[name])
-        if name in own and name.startswith(_OF_ENCODER) and value.ndim == own[name].ndim
-        else value
+        name: _placed(name, value, own[name], state)
+        if name.startswith(_OF_ENCODER) and name in own and _fits(value, own[name], narrow, wide)
+        else value  # who loads it says what is wrong with it
         for name, value in state.items()
     }
 
 
-def _placed(name: str, value: Tensor, new: Tensor) -> Tensor:
+def _fits(value: Tensor, new: Tensor, narrow: int, wide: int) -> bool:
+    """Say whether every axis is as long as before, or as much longer as the encoder is wider."""
+    if value.ndim != new.ndim:
+        return False
+    if value.ndim == 3:  # positions, of any input size
+        return value.shape[2] == narrow
+    return all(a in (b, b * narrow // wide) for a, b in zip(value.shape, new.shape, strict=True))
+
+
+def _placed(name: str, value: Tensor, new: Tensor, state: State) -> Tensor:
     """Return a new network's parameter with a smaller one of a file in its place."""
-    if name == _POSITIONS:  # of any input size
-        return functional.pad(value, (0, new.shape[-1] - value.shape[-1]))
-    if name == _READ_BY and len(value) != len(new):
-        return value  # of another decoder; who loads it says so
+    value = value.to(new.dtype)
+    if name in _TABLES:
+        mean, missing = value.mean(-1, keepdim=True), new.shape[-1] - value.shape[-1]
+        return torch.cat([value, *[mean] * missing], dim=-1)
     if '.qkv.' in name:  # queries, keys and values one below the other
         parts = zip(value.chunk(3), new.chunk(3), strict=True)
         return torch.cat([_within(narrow, wide.clone()) for narrow, wide in parts])
     if _NORM_WEIGHT.search(name):
         usual = torch.full_like(new, float(value.mean()))
         return _within(value, usual) * math.sqrt(len(value) / len(new))
-    wide = torch.zeros_like(new) if _WRITES.search(name) else new.clone()
+    if part := _WRITES.search(name):
+        added = value
+        if part.group() in _SCALES:
+            scale = state[name[: part.start()] + _SCALES[part.group()]]
+            added = value * scale.view(-1, *[1] * (value.ndim - 1))
+        mean, missing = added.mean(0, keepdim=True), len(new) - len(value)
+        return _within(torch.cat([value, *[mean] * missing]), torch.zeros_like(new))
+    wide = new.clone()
     if _READS_UNITS.search(name):
         wide[: len(value), value.shape[1] :] = 0
     return _within(value, wide)
