@@ -111,7 +111,8 @@ class RecordedStep:
         """
         Record a step; some are made before.
 
-        What is in float32, heads and bodies, has its products in TF32: they are small and many.
+        What is in float32, heads and bodies, has its products in TF32: they are small and many,
+        and their rounding is far below what losses tell apart. Scenes are drawn outside of it.
         """
         beside = torch.cuda.Stream(self._device)
         beside.wait_stream(torch.cuda.current_stream(self._device))
@@ -134,7 +135,7 @@ class RecordedStep:
                 f'training ({reason}); take another GPU or torch, or go without by '
                 'training.compile=false, or by training.recorded=false data.rounds=1.'
             ) from error
-        finally:  # the truth of scenes is exact
+        finally:
             torch.set_float32_matmul_precision(precision)
         self._backward, self._update = (graph.replay for graph in graphs)
         self.losses()

@@ -81,12 +81,24 @@ def test_starts_of_sequences_serve_training_after_inference() -> None:
 
 
 class Careless(torch.autograd.Function):
-    """A kernel that leaves anything in rows that have nothing to look at, as those of GPUs do."""
+    """
+    A kernel that leaves anything in rows that have nothing to look at, as those of GPUs do.
+
+    It takes no sequence that is longer than it was told.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, q_starts: Tensor, k_starts: Tensor
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        q_starts: Tensor,
+        k_starts: Tensor,
+        *longest: int,
     ) -> Tensor:
+        for starts, most in zip((q_starts, k_starts), longest, strict=True):
+            assert starts.diff().max() <= most
         ctx.save_for_backward(q, k, v, q_starts, k_starts)
         output = torch.full((*q.shape[:2], v.shape[2]), torch.nan)
         for rows, keys in ranges(q_starts, k_starts):
@@ -105,7 +117,7 @@ class Careless(torch.autograd.Function):
             parts = torch.autograd.grad(attended, own, gradient[rows])
             for whole, place, part in zip(gradients, places, parts, strict=True):
                 whole[place] = part
-        return *gradients, None, None
+        return *gradients, *[None] * 4
 
 
 def ranges(q_starts: Tensor, k_starts: Tensor) -> list[tuple[slice, slice]]:
@@ -122,7 +134,7 @@ def test_rows_with_nothing_to_look_at_are_zero_and_teach_nothing(
 ) -> None:
     """A picture without tokens has queries, but no keys; rows after the last one are nobody's."""
     name = 'mahmr_model.encoder.attention.variable_length_kernel'
-    monkeypatch.setattr(name, lambda q, v: lambda *arguments: Careless.apply(*arguments[:5]))
+    monkeypatch.setattr(name, lambda q, v: Careless.apply)
     q_lengths = DeviceLengths(torch.tensor([0, 3, 6, 6, 8], dtype=torch.int32), 3)
     k_lengths = DeviceLengths(torch.tensor([0, 5, 5, 9, 12], dtype=torch.int32), 5)
     torch.manual_seed(0)
@@ -136,22 +148,25 @@ def test_rows_with_nothing_to_look_at_are_zero_and_teach_nothing(
     assert (attended == 0).all((1, 2)).nonzero()[:, 0].tolist() == clean[0]
 
 
-@pytest.mark.parametrize('rows', [8, 9, 11, 12, 15])
+@pytest.mark.parametrize('rows', [8, 9, 11, 12, 13, 15])
+@pytest.mark.parametrize('starts', [[0, 3, 6, 6, 8], [0, 0, 0]])
 def test_rows_of_no_sequence_see_each_other_alone(
-    rows: int, monkeypatch: pytest.MonkeyPatch
+    starts: list[int], rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = 'mahmr_model.encoder.attention.variable_length_kernel'
-    monkeypatch.setattr(name, lambda q, v: lambda *arguments: Careless.apply(*arguments[:5]))
-    lengths = DeviceLengths(torch.tensor([0, 3, 6, 6, 8], dtype=torch.int32), 3)
+    monkeypatch.setattr(name, lambda q, v: Careless.apply)
+    lengths = DeviceLengths(torch.tensor(starts, dtype=torch.int32), 3)
     torch.manual_seed(0)
     inputs = [torch.randn(rows, 2, 4, requires_grad=True) for _ in range(3)]
     attended = packed_attention(*inputs, lengths, lengths)
     assert attended.isfinite().all()
-    gradients = torch.autograd.grad(attended[:8].square().sum(), inputs)
-    own = [x.detach()[:8].requires_grad_() for x in inputs]
-    expected = torch_attention(*own, [3, 3, 2], [3, 3, 2])
-    torch.testing.assert_close(attended[:8], expected)
+    count = starts[-1]
+    gradients = torch.autograd.grad(attended[:count].square().sum(), inputs)
+    own = [x.detach()[:count].requires_grad_() for x in inputs]
+    each = lengths.starts.diff().tolist()
+    expected = torch_attention(*own, each, each)
+    torch.testing.assert_close(attended[:count], expected)
     theirs = torch.autograd.grad(expected.square().sum(), own)
     for value, other in zip(gradients, theirs, strict=True):
-        torch.testing.assert_close(value[:8], other)
-        assert not value[8:].any()
+        torch.testing.assert_close(value[:count], other)
+        assert not value[count:].any()

@@ -132,9 +132,41 @@ def test_only_an_encoder_with_heads_as_wide_can_be_widened() -> None:
     other = tiny_model(replace(CONFIG, model=replace(MODEL, encoder_dim=40, encoder_heads=2)))
     with pytest.raises(UserError, match='32 channels, which are no heads of 20'):
         start_from(other, state, Path('file.safetensors'))
-    both = replace(MODEL, encoder_dim=48, encoder_heads=3, hidden_dim=48)
+
+
+@pytest.mark.parametrize('hidden_dim', [16, 48])
+def test_a_decoder_cannot_be_widened(hidden_dim: int) -> None:
+    state = weights(tiny_model(CONFIG))
+    both = replace(MODEL, encoder_dim=48, encoder_heads=3, hidden_dim=hidden_dim)
     with pytest.raises(UserError, match='holds tensors of another size'):
         start_from(tiny_model(replace(CONFIG, model=both)), state, Path('file.safetensors'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'shape'),
+    [
+        ('encoder.blocks.0.mlp.fc1.weight', (256, 32)),
+        ('encoder.norm.weight', (64,)),
+        ('encoder.norm.weight', (32, 1)),
+        ('encoder_patch_proj.0.weight', (32, 3, 16, 16)),
+        ('scale_head.layers.0.weight', (7, 32)),
+    ],
+)
+def test_what_is_of_no_narrower_encoder_is_named(name: str, shape: tuple[int, ...]) -> None:
+    state = weights(tiny_model(CONFIG)) | {name: torch.zeros(shape)}
+    wide = replace(MODEL, encoder_dim=48, encoder_heads=3)
+    with pytest.raises(UserError, match=rf'holds tensors of another size: {name}'):
+        start_from(tiny_model(replace(CONFIG, model=wide)), state, Path('file.safetensors'))
+
+
+def test_a_half_precise_file_without_a_camera_is_widened_and_deepened_at_once() -> None:
+    narrow = tiny_model(replace(CONFIG, model=replace(MODEL, levels=2))).eval()
+    state = {k: v.half() for k, v in weights(narrow).items() if not k.startswith('fov_head.')}
+    narrow.network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    model = tiny_model(replace(CONFIG, model=replace(WIDER, encoder_depth=6))).eval()
+    start_from(model, state, Path('file.safetensors'))
+    ours, theirs = said(model).layers[-1], said(narrow).layers[-1]
+    torch.testing.assert_close(ours.pose_6d, theirs.pose_6d, atol=1e-4, rtol=1e-4)
 
 
 def test_a_file_of_another_picture_size_is_widened_too() -> None:

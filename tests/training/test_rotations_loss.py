@@ -19,15 +19,19 @@ from __future__ import annotations
 from dataclasses import replace
 import math
 
+from mahmr_model.body.data import load_body, OPEN_BODY
+from mahmr_model.body.layer import BodyLayer
+from mahmr_model.geometry.placement import Lens
 from mahmr_model.geometry.rotations import rotation_from_axis_angle
+from mahmr_model.network import LayerPrediction
 import pytest
 from scipy.spatial.transform import Rotation
 from tiny import random_target
 import torch
 from torch import Tensor
 from training.batch_truth import packed
-from training.losses.losses import poses, rotations
-from training.people import Pairs, truth_pairs
+from training.losses.losses import PERSON_LOSSES, poses, rotations
+from training.people import Pairs, query_people, truth_pairs
 
 
 def pairs_of(roots: Tensor) -> Pairs:
@@ -75,3 +79,19 @@ def test_the_right_rotation_teaches_nothing_and_a_wrong_one_something_finite() -
     (gradient,) = torch.autograd.grad(loss.sum(), matrices)
     assert gradient.isfinite().all()
     assert gradient.abs().sum((0, 2, 3)).nonzero()[:, 0].tolist() == [1]
+
+
+def test_it_is_of_what_queries_say() -> None:
+    pose_6d = torch.randn(2, 144, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    said = LayerPrediction(
+        pose_6d, torch.zeros(2, 10), torch.zeros(2, 4), torch.zeros(2), torch.ones(2, 3)
+    )
+    lens = Lens.of_sizes(torch.full((2, 2), 112.0), 112, torch.ones(2))
+    people = query_people(said, lens, BodyLayer(load_body(OPEN_BODY), kid=False), 112)
+    right = pairs_of(torch.zeros(2, 3))
+    right = replace(right, pose_axis_angle=people.pose_axis_angle.detach(), predicted=people)
+    assert rotations(right, 112).tolist() == pytest.approx([0, 0], abs=1e-5)
+    wrong = replace(right, pose_axis_angle=torch.zeros(2, 72))
+    (gradient,) = torch.autograd.grad(rotations(wrong, 112).sum(), pose_6d)
+    assert (gradient.unflatten(1, (24, 6)).abs().sum(2) > 1e-3).all()
+    assert PERSON_LOSSES['rotations'].needs_3d
