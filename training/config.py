@@ -167,8 +167,8 @@ class RunConfig:
     starts_from: tuple[str, ...] = ()
     """
     Weights: the first of these files that exists. They may be of fewer blocks or layers, or of a
-    narrower encoder, than the model has (`training.growing`). Training without any starts from
-    nothing; evaluation and inference then take what lies in the weights folder.
+    narrower encoder, than the model has (`training.growing`), but for DINOv2's. Training without
+    any starts from nothing; evaluation and inference then take what lies in the weights folder.
     """
     body: str | None = None
     """

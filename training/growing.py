@@ -113,7 +113,7 @@ def _silence(part: nn.Module) -> None:
 @torch.no_grad()
 def _widened(network: MAHMR, state: State, source: str) -> State:
     """
-    Return weights for a wider encoder, whose heads are as wide as the file's (it does not tell).
+    Return weights for a wider encoder; tensors do not tell how wide heads are: the network's are.
 
     A token's new channels hold the mean of the others, which norms take away: they come out as 0
     and are read by all. New heads and units say something and are read by none. So all of them can

@@ -151,7 +151,7 @@ class Inference:
         with self._busy:
             self._predictor = None
             gc.collect()
-            give_workspaces_back()
+            give_workspaces_back()  # a process has one network, and it is gone
             give_memory_back()
 
 

@@ -39,7 +39,7 @@ from mahmr_node.inference import Inference  # noqa: E402
 
 MIB = 2**20
 KEPT_MIB = 128
-"""What may stay: workspaces of cuBLAS, which belong to the process."""
+"""What may stay: tables and small buffers that belong to the process."""
 
 
 def reserved_mib() -> int:
