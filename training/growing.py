@@ -169,7 +169,8 @@ def _placed(name: str, value: Tensor, new: Tensor, state: State) -> Tensor:
         return _within(torch.cat([value, *[mean] * missing]), torch.zeros_like(new))
     wide = new.clone()
     if _READS_UNITS.search(name):
-        wide[: len(value), value.shape[1] :] = 0
+        old, units = value.shape
+        wide[:old, units:] = 0
     return _within(value, wide)
 
 

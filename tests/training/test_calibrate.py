@@ -36,7 +36,7 @@ def test_what_is_written_is_what_was_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / 'calibrated.safetensors'
-    assert main([str(OPEN), str(out), '--count', '4', '--device', 'cpu']) == 0
+    assert main([str(OPEN), str(out), '--count', '8', '--device', 'cpu']) == 0
     said = re.search(
         r'confidences of (\S+) are 0.3 .* more than (\S+) are one, .* (\S+) degrees wider, '
         r'people are (\S+) times nearer',
@@ -53,7 +53,7 @@ def test_what_is_written_is_what_was_found(
     assert float(wider) == pytest.approx(wider_deg, abs=0.05)
     scale = (after.cam_head.last.bias - before.cam_head.last.bias).detach()
     assert scale.tolist() == pytest.approx([0, 0, math.log(nearer)], abs=5e-3)
-    again = calibrated(out, 4, CPU, 4)
+    again = calibrated(out, 8, CPU, 4)
     assert again.wider_deg == pytest.approx(0, abs=0.1)
     assert again.nearer == pytest.approx(1, abs=0.02)  # others may be found now
 
