@@ -70,7 +70,6 @@ class StaticEncoder(nn.Module):
     fine_yx: Tensor
     token_xy_norm: Tensor
     token_level: Tensor
-    coarse_of_fine: Tensor
 
     def __init__(self, config: ModelConfig, pictures: int) -> None:
         super().__init__()
@@ -93,7 +92,6 @@ class StaticEncoder(nn.Module):
             'fine_yx': fine_yx,
             'token_xy_norm': torch.cat([one.expand(-1, PER_CELL, -1) for one in places]),
             'token_level': torch.arange(3).repeat_interleave(torch.tensor([*map(len, places)])),
-            'coarse_of_fine': _resizing(config.grid(0), side),
         }
         for name, table in tables.items():
             self.register_buffer(name, table.contiguous(), persistent=False)
@@ -150,13 +148,6 @@ class StaticEncoder(nn.Module):
         padded = 2 * (size_hw / (4 * PATCH)).ceil()
         return (self.cell_yx.unflatten(0, (self.pictures, -1)) < padded[:, None]).all(2)
 
-    def _coarse_positions(self, network: MAHMR) -> Tensor:
-        """Do what the network's method does: of few large channels its kernel takes 1 ms."""
-        fine = network.encoder_pos_embeds.flatten(0, 1)
-        side = self.config.grid(1)
-        with torch.autocast(fine.device.type, enabled=False):
-            return (self.coarse_of_fine @ fine).unflatten(0, (side, side))
-
     def _coarse_pass(
         self, network: MAHMR, images: Tensor, counts: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -164,7 +155,7 @@ class StaticEncoder(nn.Module):
         half = functional.interpolate(images, scale_factor=0.5, mode='bilinear')
         pixels = cut(half, PATCH, self.cell_picture, self.cell_yx)
         features = projected(pixels, network.encoder_patch_proj.get_submodule('1'))
-        features = features + embedded(self._coarse_positions(network), self.cell_yx)
+        features = features + embedded(network.coarse_positions(), self.cell_yx)
         camera = network.encoder_cr_token.expand(self.pictures, 1, -1)
         every = torch.cat([camera, features.unflatten(0, (self.pictures, -1))], dim=1)
         ends, element, _ = _located(counts, self.coarse_rows)
@@ -226,9 +217,3 @@ def _fits(counts: Tensor, rows: int) -> Tensor:
 def _lengths(ends: Tensor, longest: int) -> DeviceLengths:
     """Return the sequences of pictures whose elements end there."""
     return DeviceLengths(functional.pad(ends[:, -1], (1, 0)).int(), longest)
-
-
-def _resizing(old: int, new: int) -> Tensor:
-    """Return the matrix (new², old²) that resizes a square bicubically."""
-    each = torch.eye(old * old).unflatten(1, (1, old, old))
-    return functional.interpolate(each, size=(new, new), mode='bicubic').flatten(1).T
