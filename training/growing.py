@@ -152,8 +152,7 @@ def _placed(name: str, value: Tensor, new: Tensor, state: State) -> Tensor:
     """Return a new network's parameter with a smaller one of a file in its place."""
     value = value.to(new.dtype)
     if name in _TABLES:
-        mean, missing = value.mean(-1, keepdim=True), new.shape[-1] - value.shape[-1]
-        return torch.cat([value, *[mean] * missing], dim=-1)
+        return _with_more(value, value.mean(-1, keepdim=True), new.shape[-1], -1)
     if '.qkv.' in name:  # queries, keys and values one below the other
         parts = zip(value.chunk(3), new.chunk(3), strict=True)
         return torch.cat([_within(narrow, wide.clone()) for narrow, wide in parts])
@@ -165,13 +164,18 @@ def _placed(name: str, value: Tensor, new: Tensor, state: State) -> Tensor:
         if part.group() in _SCALES:
             scale = state[name[: part.start()] + _SCALES[part.group()]]
             added = value * scale.view(-1, *[1] * (value.ndim - 1))
-        mean, missing = added.mean(0, keepdim=True), len(new) - len(value)
-        return _within(torch.cat([value, *[mean] * missing]), torch.zeros_like(new))
+        written = _with_more(value, added.mean(0, keepdim=True), len(new), 0)
+        return _within(written, torch.zeros_like(new))
     wide = new.clone()
     if _READS_UNITS.search(name):
         old, units = value.shape
         wide[:old, units:] = 0
     return _within(value, wide)
+
+
+def _with_more(value: Tensor, one: Tensor, size: int, axis: int) -> Tensor:
+    """Put as many copies of `one` behind a value as make an axis so long."""
+    return torch.cat([value, *[one] * (size - value.shape[axis])], dim=axis)
 
 
 def _within(value: Tensor, wide: Tensor) -> Tensor:
