@@ -136,11 +136,6 @@ class TrainingConfig:
     Whether parts of the model are compiled, on CUDA: faster steps after a slow beginning. Worth it
     where a run makes thousands of steps.
     """
-    average_power: float | None = None
-    """
-    Recorded steps save the average of the weights over all steps, that of step n counting n to
-    this power; None for the last step's weights.
-    """
     log_every: int = 10
     """Steps between two entries of the losses."""
     checkpoint_every: int = 0
@@ -212,7 +207,6 @@ class RunConfig:
             ('training.clip_norm', training.clip_norm, 0),
             ('training.warmup_steps', training.warmup_steps, 0),
             ('training.minutes', 1 if training.minutes is None else training.minutes, 1e-3),
-            ('training.average_power', training.average_power or 0, 0),
             ('training.seed', training.seed, 0),
             ('evaluation.batch_size', self.evaluation.batch_size, 1),
             ('evaluation.vis', self.evaluation.vis, 0),
@@ -268,11 +262,6 @@ class RunConfig:
                 raise UserError(
                     f'Recorded steps need {expected}; correct the configuration {self.name!r}.'
                 )
-        if self.training.average_power is not None and not recorded:
-            raise UserError(
-                f'The configuration {self.name!r} has a training.average_power, but only recorded '
-                'steps (training.recorded) average weights; set it to null.'
-            )
         if self.data.rounds > 1 and not recorded:
             raise UserError(
                 f'The configuration {self.name!r} has {self.data.rounds} data.rounds, but only '

@@ -24,8 +24,7 @@ weights are new, in place of DINOv2's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
 import logging
 from pathlib import Path
 import time
@@ -52,6 +51,11 @@ from training.scene_pool import ScenePool
 
 logger = logging.getLogger(__name__)
 
+_AHEAD = 2
+"""
+Steps that the host may start before the device has done them: while many wait, nothing else is
+started either, and scenes were rendered at two fifths of the pace that there is now.
+"""
 _WARM_UPS = 3
 """Steps before the recorded one, which take memory and find kernels."""
 
@@ -85,15 +89,11 @@ class RecordedStep:
         self._learning = [p for p in lesson.parameters() if p.requires_grad]
         # All gradients side by side, as the processes exchange them.
         self._gradients = torch.zeros(sum(p.numel() for p in self._learning), device=device)
-        self._power = config.training.average_power
-        self._average = None if self._power is None else self._all_weights()
-        self._newest = torch.ones((), device=device)
-        """The share of a step's weights in their average so far."""
-        self._number = 0
         self._places = pool.draw(self._count)
         self._sums = torch.zeros(len(lesson.names), device=device)
         self._backward, self._update = self._gradients_of_a_batch, self._optimiser_step
         self._steps = 0
+        self._ends: deque[torch.cuda.Event] = deque()
         self.left_out = 0.0
         """The share of pictures that were left out, of the steps of the last `losses`."""
 
@@ -110,12 +110,17 @@ class RecordedStep:
             self._places.copy_(self._pool.draw(self._count))
             self._backward()
         self._steps += 1
-        self._number += 1
-        if self._power is not None:
-            self._newest.fill_((self._power + 1) / (self._power + self._number))
         if self._processes > 1:
             distributed.all_reduce(self._gradients)
         self._update()
+        if self._device.type == 'cuda':
+            self._wait_for_device()
+
+    def _wait_for_device(self) -> None:
+        if len(self._ends) == _AHEAD:
+            self._ends.popleft().synchronize()
+        self._ends.append(torch.cuda.Event(blocking=True))
+        self._ends[-1].record()
 
     def record(self) -> None:
         """
@@ -143,32 +148,12 @@ class RecordedStep:
             raise UserError(
                 f'{torch.cuda.get_device_name(self._device)} cannot record a step of this '
                 f'training ({reason}); take another GPU or torch, or go without by '
-                'training.compile=false, or by training.recorded=false data.rounds=1 '
-                'training.average_power=null.'
+                'training.compile=false, or by training.recorded=false data.rounds=1.'
             ) from error
         finally:
             torch.set_float32_matmul_precision(precision)
         self._backward, self._update = (graph.replay for graph in graphs)
         self.losses()
-        self._number = 0  # steps so far changed nothing
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """
-        Give the lesson, within, the average of its weights over all steps where there is one.
-
-        The weights of step k count about k^power, by a running mean (Shamir and Zhang, arXiv
-        1212.1824, section 4).
-        """
-        if self._average is None:
-            yield
-            return
-        own = self._all_weights()
-        self._set_weights(self._average)
-        try:
-            yield
-        finally:
-            self._set_weights(own)
 
     def losses(self) -> dict[str, float]:
         """Return the means of all steps since this was last asked for; waits for the device."""
@@ -196,26 +181,11 @@ class RecordedStep:
         self._sums += losses
 
     def _optimiser_step(self) -> None:
-        for parameter, part in self._parts(self._gradients / self._processes):
-            parameter.grad = part
+        parts = (self._gradients / self._processes).split([p.numel() for p in self._learning])
+        for parameter, part in zip(self._learning, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
         nn.utils.clip_grad_norm_(self._learning, self._clip, foreach=True)
         self._optimiser.step()
-        if self._average is not None:
-            self._average.lerp_(self._all_weights(), self._newest)
-
-    def _parts(self, values: Tensor) -> list[tuple[nn.Parameter, Tensor]]:
-        """Return what of all values, side by side, belongs to each parameter."""
-        parts = values.split([p.numel() for p in self._learning])
-        return [(p, part.view_as(p)) for p, part in zip(self._learning, parts, strict=True)]
-
-    @torch.no_grad()
-    def _all_weights(self) -> Tensor:
-        return torch.cat([parameter.flatten() for parameter in self._learning])
-
-    @torch.no_grad()
-    def _set_weights(self, values: Tensor) -> None:
-        for parameter, part in self._parts(values):
-            parameter.copy_(part)  # a recorded step knows where they lie
 
 
 def train_recorded(
@@ -240,8 +210,7 @@ def train_recorded(
         step.check_finite(config.name)
         if main:
             weights = config.folder / WEIGHTS
-            with step.averaged():
-                save_weights(lesson.network, weights, kind, training_extras(lesson))
+            save_weights(lesson.network, weights, kind, training_extras(lesson))
 
     number = 0
     with filling:

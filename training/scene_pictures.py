@@ -111,7 +111,8 @@ class SceneStudio:
         self._multiple = sizes.pad_multiple
         self._truth = SceneTruth(layer.faces, sizes.input_size, sizes.shapes)
         self._renderer = SceneRenderer(layer, device)
-        self._stream = torch.cuda.Stream(device) if device.type == 'cuda' else None
+        # Its small operations go first, or each would wait for one of the steps'.
+        self._stream = torch.cuda.Stream(device, priority=-1) if device.type == 'cuda' else None
 
     @torch.no_grad()
     def __call__(self, scenes: SceneBatch, indices: Sequence[int]) -> DeviceBatch:

@@ -315,8 +315,3 @@ def test_recorded_steps_refuse_what_they_would_not_do(override: str, expected: s
 def test_pictures_of_data_sets_are_not_kept_for_further_rounds() -> None:
     with pytest.raises(UserError, match=r'2 data\.rounds, but only recorded steps'):
         load_config('train_chmr', ['data.rounds=2']).check_training()
-
-
-def test_only_recorded_steps_average_weights() -> None:
-    with pytest.raises(UserError, match=r'average_power, but only recorded steps'):
-        load_config('train_chmr', ['training.average_power=2']).check_training()

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import replace
 import json
 import os
@@ -161,45 +160,6 @@ def test_a_step_is_of_the_mean_of_all_gradients(
         gradients = [p.grad for p in lesson.parameters() if p.grad is not None]
         after.append(torch.cat([g.flatten() for g in gradients]))
     torch.testing.assert_close(after[1], 2 * after[0])
-
-
-def test_the_average_counts_late_steps_more(rendered: DeviceBatch) -> None:
-    config = config_of_tiny()
-    config = replace(config, training=replace(config.training, batch_size=2, average_power=2))
-    lesson = new_lesson(config, BODY)
-    pool = ScenePool(SIZES, 12, CPU)
-    pool.put(rendered, lesson.network.cells(rendered.images).yx)
-    step = RecordedStep(config, lesson, pool, CPU)
-    weight = lesson.network.encoder_cr_token
-    place, seen = weight.data_ptr(), []
-    for _ in range(4):
-        step(1.0)
-        seen.append(weight.detach().clone())
-    counts = torch.tensor([1.0, 3.0, 6.0, 10.0])  # k·(k + 1)/2
-    wanted = torch.einsum('k,k...->...', counts / counts.sum(), torch.stack(seen))
-    with step.averaged():
-        torch.testing.assert_close(weight.detach(), wanted)
-        assert not torch.equal(weight, seen[-1])
-    assert torch.equal(weight, seen[-1])
-    assert weight.data_ptr() == place  # where a recorded step looks for it
-
-
-def test_a_run_saves_the_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entered: list[RecordedStep] = []
-    averaged = RecordedStep.averaged
-
-    def remembered(step: RecordedStep) -> AbstractContextManager[None]:
-        entered.append(step)
-        return averaged(step)
-
-    monkeypatch.setattr(RecordedStep, 'averaged', remembered)
-    assert main(run_of_tiny(tmp_path)) == 0
-    (step,) = entered
-    saved = read_checkpoint(tmp_path / 'weights.safetensors').state['encoder_cr_token']
-    last = step._lesson.network.encoder_cr_token
-    assert not torch.equal(saved, last)
-    with averaged(step):
-        assert torch.equal(saved, last)
 
 
 class Operations(TorchDispatchMode):
