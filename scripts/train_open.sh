@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train the open default: its encoder alone, stages 1, 2 and 3, and stage 3 without the relative
-# metric loss; then take the mean of the weights of the last three.
+# metric loss; then take the mean of the weights of stages 1, 2 and 3.
 #
 #   bash scripts/train_open.sh MINUTES OUT [KEY=VALUE ...]
 #
@@ -112,6 +112,5 @@ else
     stage open_3_plain "$(share 0.12)" "${launcher[@]}"
 fi
 exported
-last=("$out"/open_{2,3,3_plain}.safetensors)
-"$python" -m training.export "${last[@]}" "$out/open.safetensors"
+"$python" -m training.export "$out"/open_{1,2,3}.safetensors "$out/open.safetensors"
 ls -l "$out"
