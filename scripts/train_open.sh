@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Train the open default: its encoder alone, stages 1, 2 and 3, and stage 3 without the relative
-# metric loss; then take the mean of the weights of stages 1, 2 and 3.
+# Train the open default: its encoder alone, stages 1, 2 and 3; take the mean of the weights of these
+# three; then train stage 3 without the relative metric loss, to compare.
 #
 #   bash scripts/train_open.sh MINUTES OUT [KEY=VALUE ...]
 #
 # MINUTES of training in all (start-up of each stage not counted): 30 % of them the encoder, 50 %
-# stage 1, 8 % stage 2, the rest stage 3. Every GPU takes part; with two or more, stage 3 and stage 3
-# plain run side by side on half of them each; with one, stage 3 plain takes another 12 %. Without a
-# GPU two processes share the cores like two GPUs. After each stage its weights go to OUT as float16.
+# stage 1, 8 % stage 2, the rest stage 3; then another 12 % for stage 3 plain, when the mean is there.
+# Every GPU takes part; one with less than 80 GB wants a smaller data.kept_scenes, 4096 for 24 GB.
+# Without a GPU two processes share the cores like two GPUs. After each stage its weights go to OUT as
+# float16.
 # Called again after an interruption it goes on with the stage that was interrupted, from its start.
 #
 # KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 minutes=$1 out=$2
@@ -34,7 +35,7 @@ if ! gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())'); then
     exit 2
 fi
 
-exports=() last=()
+exports=()
 
 share() { # of the minutes
     "$python" -c "print($minutes * $1)"
@@ -68,49 +69,24 @@ exported() { # wait for all that this shell exports; fails where one did
 
 if [ "$gpus" -gt 0 ]; then
     devices=$gpus
-    IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-$(seq -s, 0 $((gpus - 1)))}"
 else # a process keeps some 3 GB of scenes
-    devices=2 cards=('' '') cores=$(nproc)
+    devices=2 cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
     overrides=(training.batch_size=8 data.workers=0 data.kept_scenes=1200 training.log_every=20 \
         "${overrides[@]}")
 fi
 
-on() { # FIRST COUNT of the devices: what starts a stage there
-    local chosen
-    chosen=$(IFS=, && echo "${cards[*]:$1:$2}")
-    launcher=(env "CUDA_VISIBLE_DEVICES=${chosen#,}" "$python")
-    if [ "$2" -gt 1 ]; then
-        launcher+=(-m torch.distributed.run --standalone --nproc_per_node "$2")
-    fi
-}
-
-on 0 "$devices"
+launcher=("$python")
+if [ "$devices" -gt 1 ]; then
+    launcher+=(-m torch.distributed.run --standalone --nproc_per_node "$devices")
+fi
 stage open_0 "$(share 0.30)" "${launcher[@]}"
 stage open_1 "$(share 0.50)" "${launcher[@]}"
 stage open_2 "$(share 0.08)" "${launcher[@]}"
-if [ "$devices" -gt 1 ]; then
-    half=$((devices / 2)) first=0 failed=0
-    for name in open_3 open_3_plain; do
-        {
-            exports=()
-            on "$first" "$half"
-            stage "$name" "$(share 0.12)" "${launcher[@]}"
-            exported
-        } &
-        last+=($!)
-        first=$half
-    done
-    for one in "${last[@]}"; do
-        wait "$one" || failed=$?
-    done
-    if [ "$failed" != 0 ]; then
-        exit "$failed"
-    fi
-else
-    stage open_3 "$(share 0.12)" "${launcher[@]}"
-    stage open_3_plain "$(share 0.12)" "${launcher[@]}"
-fi
+stage open_3 "$(share 0.12)" "${launcher[@]}"
 exported
 "$python" -m training.export "$out"/open_{1,2,3}.safetensors "$out/open.safetensors"
+exports=()
+stage open_3_plain "$(share 0.12)" "${launcher[@]}"
+exported
 ls -l "$out"

@@ -162,6 +162,53 @@ def test_a_step_is_of_the_mean_of_all_gradients(
     torch.testing.assert_close(after[1], 2 * after[0])
 
 
+def test_the_host_is_at_most_two_steps_ahead(
+    rendered: DeviceBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    class Event:
+        def __init__(self, *, blocking: bool) -> None:
+            assert blocking  # or a core would spin until the step ends
+
+        def record(self) -> None:
+            self.step = happened.count('started') + 1
+            happened.append('started')
+
+        def synchronize(self) -> None:
+            happened.append(f'waited for {self.step}')
+
+    config = replace(config_of_tiny(), training=replace(config_of_tiny().training, batch_size=2))
+    lesson = new_lesson(config, BODY)
+    pool = ScenePool(SIZES, 12, CPU)
+    pool.put(rendered, lesson.network.cells(rendered.images).yx)
+    step = RecordedStep(config, lesson, pool, CPU)
+    monkeypatch.setattr('torch.cuda.Event', Event)
+    for _ in range(4):
+        step._wait_for_device()
+    assert happened == [
+        'started',
+        'started',
+        'waited for 1',
+        'started',
+        'waited for 2',
+        'started',
+    ]
+
+
+def test_too_little_memory_is_told_with_a_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError('CUDA out of memory')
+
+    monkeypatch.setattr('training.filling.ScenePool', full)
+    monkeypatch.setattr('torch.cuda.get_device_name', lambda _: 'a small GPU')
+    assert main(run_of_tiny(tmp_path)) == 2
+    assert 'a small GPU has too little memory' in (error := capsys.readouterr().err)
+    assert 'lower data.kept_scenes' in error
+
+
 class Operations(TorchDispatchMode):
     """Remembers operations, and those that index by a mask as `mask`."""
 

@@ -23,8 +23,8 @@ from training.synthetic.scenes.tables import _in_words
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.float32])
 @pytest.mark.parametrize('columns', [2, 4, 6, 12, 16])
-@pytest.mark.parametrize('most_bytes', [8, 16])
-def test_rows_are_read_whole(most_bytes: int, columns: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize('one_by_one', [False, True])
+def test_rows_are_read_whole(one_by_one: bool, columns: int, dtype: torch.dtype) -> None:
     table = torch.randn(11, columns).to(dtype)
     index = torch.tensor([3, 0, 10, 3], dtype=torch.int32)
-    assert torch.equal(_in_words(table, index, most_bytes), table[index.long()])
+    assert torch.equal(_in_words(table, index, one_by_one=one_by_one), table[index.long()])

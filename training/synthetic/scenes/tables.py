@@ -28,18 +28,18 @@ def rows_at(table: Tensor, index: Tensor) -> Tensor:
 
     Torch gathers element by element, whatever their size: a row is read as few large elements. On
     CUDA it takes a whole block of threads for a row of 16 bytes or more, made for long ones, which
-    was a third of the time of a picture: there rows are read as words of 8 bytes, one by one.
+    was a third of the time of a scene: there rows are read as words of 8 bytes, one by one.
     """
-    return _in_words(table, index, most_bytes=8 if table.is_cuda else 16)
+    return _in_words(table, index, one_by_one=table.is_cuda)
 
 
-def _in_words(table: Tensor, index: Tensor, most_bytes: int) -> Tensor:
-    size = table.shape[1] * table.element_size()
-    word = max(width for width in _WORDS if size % width == 0 and width <= most_bytes)
-    words, count = table.view(_WORDS[word]), size // word
-    if count > 1 and most_bytes == 16:
-        return words.index_select(0, index).view(table.dtype)
-    if count > 1:
+def _in_words(table: Tensor, index: Tensor, *, one_by_one: bool) -> Tensor:
+    size, widest = table.shape[1] * table.element_size(), 8 if one_by_one else 16
+    word = max(width for width in _WORDS if size % width == 0 and width <= widest)
+    words, count = table.view(-1).view(_WORDS[word]), size // word
+    if one_by_one and count > 1:
         each = torch.arange(count, dtype=index.dtype, device=index.device)
         index = torch.add(each, index[:, None], alpha=count).flatten()
-    return words.view(-1).index_select(0, index).view(-1, count).view(table.dtype)
+    elif count > 1:
+        words = words.view(-1, count)
+    return words.index_select(0, index).view(-1, count).view(table.dtype)
