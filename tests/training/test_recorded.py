@@ -168,6 +168,8 @@ def test_the_host_is_at_most_two_steps_ahead(
     happened: list[str] = []
 
     class Event:
+        """Remembers when a step was started and when it was waited for."""
+
         def __init__(self, *, blocking: bool) -> None:
             assert blocking  # or a core would spin until the step ends
 
