@@ -37,13 +37,8 @@ fi
 
 exports=()
 
-share() { # of the minutes
-    "$python" -c "print($minutes * $1)"
-}
-
-stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what follows
-    local name=$1 time=$2 config=$1
-    shift 2
+stage() { # NAME SHARE of the minutes: train unless done, then export beside what follows
+    local name=$1 config=$1 time
     if [ -f "$out/$name.safetensors" ]; then
         return
     fi
@@ -53,18 +48,20 @@ stage() { # NAME MINUTES LAUNCHER...: train unless done, then export beside what
     if [ -f "$out/$name.log" ]; then # it was interrupted
         rm -f "runs/$name/weights.safetensors"
     fi
+    time=$("$python" -c "print($minutes * $2)")
     echo "$name: $time minutes from $(date +%T)"
-    "$@" training/main.py --mode train --cfg "$config" \
+    "${launcher[@]}" training/main.py --mode train --cfg "$config" \
         "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
     "$python" -m training.export "runs/$name" "$out/$name.safetensors" &
     exports+=($!)
 }
 
-exported() { # wait for all that this shell exports; fails where one did
+exported() { # wait for what is being exported; fails where that did
     local one
     for one in "${exports[@]}"; do
         wait "$one"
     done
+    exports=()
 }
 
 if [ "$gpus" -gt 0 ]; then
@@ -80,13 +77,12 @@ launcher=("$python")
 if [ "$devices" -gt 1 ]; then
     launcher+=(-m torch.distributed.run --standalone --nproc_per_node "$devices")
 fi
-stage open_0 "$(share 0.30)" "${launcher[@]}"
-stage open_1 "$(share 0.50)" "${launcher[@]}"
-stage open_2 "$(share 0.08)" "${launcher[@]}"
-stage open_3 "$(share 0.12)" "${launcher[@]}"
+stage open_0 0.30
+stage open_1 0.50
+stage open_2 0.08
+stage open_3 0.12
 exported
 "$python" -m training.export "$out"/open_{1,2,3}.safetensors "$out/open.safetensors"
-exports=()
-stage open_3_plain "$(share 0.12)" "${launcher[@]}"
+stage open_3_plain 0.12
 exported
 ls -l "$out"

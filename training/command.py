@@ -115,7 +115,15 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
             )
         if accelerator.is_main_process:
             _save_config(config)
-        return train_recorded(config, accelerator, body, body_path, body_kind)
+        try:
+            return train_recorded(config, accelerator, body, body_path, body_kind)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f'{torch.cuda.get_device_name(accelerator.device)} has too little memory for the '
+                'scenes that are kept for further steps, about 2 MB each with its mirror image at '
+                '392 pixels, and the steps beside them; lower data.kept_scenes, or '
+                'training.batch_size.'
+            ) from error
     model = build_model(config, body)
     if config.training.compile and accelerator.device.type == 'cuda':
         compile_parts(model)

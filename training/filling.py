@@ -34,15 +34,6 @@ _AT_ONCE_ON_CUDA, _AT_ONCE = 128, 4
 """Scenes that are rendered together."""
 
 
-def too_little_memory(device: torch.device) -> UserError:
-    """Return what to say where scenes and steps do not fit into a device."""
-    return UserError(
-        f'{torch.cuda.get_device_name(device)} has too little memory for the scenes that are kept '
-        'for further steps, about 2 MB each with its mirror image at 392 pixels, and the steps '
-        'beside them; lower data.kept_scenes, or training.batch_size.'
-    )
-
-
 class Filling:
     """Fills a pool: on CUDA in a thread beside the steps, on a CPU some scenes before each."""
 
@@ -62,10 +53,7 @@ class Filling:
         both = self._both = 2 if config.data.mirrored else 1
         # While one batch is replaced, others have to be there.
         capacity = max(2, -(-kept // at_once)) * at_once
-        try:
-            self.pool = ScenePool(config.model, both * capacity, device)
-        except torch.OutOfMemoryError as error:
-            raise too_little_memory(device) from error
+        self.pool = ScenePool(config.model, both * capacity, device)
         self.rendered = 0
         scenes = training_data(config, body_path)
         least = at_once * accelerator.num_processes

@@ -41,7 +41,7 @@ from torch.utils.tensorboard import SummaryWriter
 from training.compiling import compile_parts
 from training.config import RunConfig
 from training.epoch_end import WEIGHTS
-from training.filling import Filling, too_little_memory
+from training.filling import Filling
 from training.lesson import Lesson, new_lesson
 from training.optimiser import make_optimiser
 from training.pace import MEASURED_EVERY, Pace
@@ -143,8 +143,8 @@ class RecordedStep:
             for graph, work in zip(graphs, (self._backward, self._update), strict=True):
                 with torch.cuda.graph(graph, capture_error_mode='thread_local'):
                     work()
-        except torch.OutOfMemoryError as error:
-            raise too_little_memory(self._device) from error
+        except torch.OutOfMemoryError:  # told by `command.train`, wherever it happens
+            raise
         except RuntimeError as error:  # no kernel for packed attention, no compiler
             reason = str(error).splitlines()[0]
             raise UserError(
@@ -221,8 +221,6 @@ def train_recorded(
             step(pace(number))
             number += 1
             if number % MEASURED_EVERY == 0:
-                if device.type == 'cuda':
-                    torch.cuda.synchronize(device)  # so that the clock tells of what is done
                 agreed = [(time.monotonic() - start) / 60]
                 broadcast_object_list(agreed)
                 pace.measured(number, agreed[0])

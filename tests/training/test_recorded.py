@@ -207,7 +207,8 @@ def test_too_little_memory_is_told_with_a_remedy(
     monkeypatch.setattr('training.filling.ScenePool', full)
     monkeypatch.setattr('torch.cuda.get_device_name', lambda _: 'a small GPU')
     assert main(run_of_tiny(tmp_path)) == 2
-    assert 'a small GPU has too little memory' in (error := capsys.readouterr().err)
+    error = capsys.readouterr().err
+    assert 'a small GPU has too little memory' in error
     assert 'lower data.kept_scenes' in error
 
 
