@@ -75,6 +75,8 @@ class BatchTruth:
     """
     (B, rows, columns) int64, the person seen at every seventh pixel, -1 nobody; where it is known.
     """
+    part_map: Tensor | None = None
+    """The same of which part of a body is seen, anybody's: `Rendered.part`, int8."""
 
     def __len__(self) -> int:
         """Return the number of people."""

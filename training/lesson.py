@@ -36,7 +36,13 @@ from training.people_lesson import PeopleLesson
 from training.recipe import begin, encoder_names, new_network
 from training.scene_pool import PoolPictures
 from training.static_encoder import StaticEncoder, StaticEncoding
-from training.token_people import STRIDE_PX, token_errors, TokenHead
+from training.token_people import (
+    parts_of_tokens,
+    seen_at,
+    token_errors,
+    TokenHead,
+    TokenTruth,
+)
 
 ENCODER_LOSSES = (*MAP_LOSSES, *TOKEN_LOSSES, 'fov')
 
@@ -113,16 +119,16 @@ class Lesson(nn.Module):
         return network.heads(decoded, all_layers=True)
 
     def token_losses(self, encoding: StaticEncoding, pictures: PoolPictures) -> dict[str, Tensor]:
-        """Return the mean errors of tokens that show somebody, by name."""
+        """Return the mean errors of tokens that show somebody, or near whom somebody is seen."""
         tokens, picture = encoding.tokens, encoding.picture
         said = self.token_head(replace(tokens, features=tokens.features.float()), picture)
-        column, row = (said.centres_px / STRIDE_PX).round().long().unbind(1)
-        person = pictures.person_map[picture, row, column].long()
+        person = seen_at(pictures.person_map, picture, said.centres_px)
         shown, place = encoding.real & (person >= 0), (picture, person.clamp(min=0))
-        joints_px, joints_m = pictures.joints_px[place], pictures.joints_m[place]
-        count = shown.sum().clamp(min=1)
+        parts = parts_of_tokens(said, pictures.part_map) * encoding.real[:, None]
+        true = TokenTruth(shown, pictures.joints_px[place], pictures.joints_m[place], parts)
+        shown_count, near_count = (some.sum().clamp(min=1) for some in (shown, true.near))
         size = self.network.config.input_size
-        return token_errors(said, joints_px, joints_m, shown, count, size)
+        return token_errors(said, true, shown_count, near_count, size)
 
 
 def new_lesson(config: RunConfig, body: BodyData) -> Lesson:

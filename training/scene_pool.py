@@ -44,6 +44,8 @@ class PoolPictures:
     """(B, N, 2) of all cells of the square in Morton order."""
     person_map: Tensor
     """(B, S/7 + 1, S/7 + 1) int8 who is seen at every seventh pixel, −1 nobody."""
+    part_map: Tensor
+    """The same of which part of a body is seen, as of `BatchTruth`."""
     joints_px: Tensor
     """(B, 10, 45, 2)."""
     joints_m: Tensor
@@ -100,6 +102,7 @@ class ScenePool:
             new(3, size, size, dtype=torch.float16),
             new(side * side, 2, dtype=torch.float16),
             new(rows, rows, dtype=torch.int8),
+            new(rows, rows, dtype=torch.int8),
             new(MOST_PEOPLE, joints, 2),
             new(MOST_PEOPLE, joints, 3),
             new(),
@@ -137,6 +140,7 @@ class ScenePool:
         """
         count, truth = len(batch.images), batch.truth
         assert truth.person_map is not None
+        assert truth.part_map is not None
         if self._free is not None:
             torch.cuda.current_stream(self._device).wait_event(self._free)
         first = self._next
@@ -162,15 +166,11 @@ class ScenePool:
         numbers = torch.cat([number, number.new_full((1,), -1)])  # the last one for nobody
         seen = truth.person_map
         pool.person_map[places] = -1
-        inside = (torch.arange(seen.shape[1], device=self._device)[:, None] * STRIDE_PX) < (
-            height[:, None, None]
-        )
-        inside = inside & (
-            torch.arange(seen.shape[2], device=self._device) * STRIDE_PX < width[:, None, None]
-        )
-        pool.person_map[places, : seen.shape[1], : seen.shape[2]] = torch.where(
-            inside, numbers[seen.long()], -1
-        ).to(torch.int8)
+        # Beside a picture, on the batch's canvas, nobody is seen either.
+        on_canvas = (places, slice(seen.shape[1]), slice(seen.shape[2]))
+        pool.person_map[on_canvas] = numbers[seen.long()].to(torch.int8)
+        pool.part_map[places] = -1
+        pool.part_map[on_canvas] = truth.part_map
         joints_m, person = truth.joints_camera_m, (first + picture, number)
         pool.joints_px[person] = truth.joints_px
         pool.joints_m[person] = joints_m - joints_m[:, :1]

@@ -121,6 +121,7 @@ def _kind(name: str) -> str:
         'map_scales': 'positive_cells',
         'token_j2ds': 'positive_cells',
         'token_j3ds': 'positive_cells',
+        'token_parts': 'positive_cells',
         'fov': 'sum',
     }
     return kinds[name]

@@ -18,24 +18,31 @@ What each token says of the person it lies on: dense lessons for an encoder that
 The published recipe begins with an encoder that knows pictures (DINOv2, SAT-HMR). From random
 weights, matched queries alone teach it slowly: a few people a picture. Here every token whose
 centre shows a person learns that person's joints besides, as dense detectors do (FCOS, arXiv
-1904.01355). The head is the training model's own; the network has no part in it.
+1904.01355), and every token on somebody's outline or within it which part of a body each of nine
+points shows, its centre and those of a square around it (as DensePose's segmentation, arXiv
+1802.00434). The head is the training model's own; the network has no part in it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mahmr_model.body.joints import JOINT_NAMES_45
+from mahmr_model.body.joints import JOINT_NAMES_45, SMPL_JOINT_NAMES
 from mahmr_model.encoder.tokens import Tokens
 from mahmr_model.transfer import on_device
 import numpy as np
 import torch
 from torch import nn, Tensor
+import torch.nn.functional as functional
 from training.batch_truth import BatchTruth
 
 STRIDE_PX = 7
 """The centres of tokens of every level lie on multiples of half a patch."""
 _JOINTS = len(JOINT_NAMES_45)
+_POINTS = 9
+"""Of a token: three rows of three from border to border."""
+_PARTS = 1 + len(SMPL_JOINT_NAMES)
+"""None, or what one of the joints moves."""
 TYPICAL_OFFSET, TYPICAL_M = 0.1, 0.2
 """
 How large what is said usually is, relative to S and in metres. A linear layer of normalised
@@ -52,8 +59,12 @@ class TokenPeople:
     """(T, 45, 2) from the token's centre to the person's joints in the picture, relative to S."""
     joints_m: Tensor
     """(T, 45, 3) relative to the root, camera frame."""
+    part_logits: Tensor
+    """(T, 9, 25) of what each of a token's points shows: nothing of a body, or one of 24 parts."""
     centres_px: Tensor
     """(T, 2) x, y."""
+    levels: Tensor
+    """(T,) as of `Tokens`."""
     picture: Tensor
     """(T,) int64."""
 
@@ -62,7 +73,7 @@ class TokenHead(nn.Linear):
     """A linear layer, so that the encoder itself has to do the work."""
 
     def __init__(self, encoder_dim: int, input_size: int) -> None:
-        super().__init__(encoder_dim, _JOINTS * 5)
+        super().__init__(encoder_dim, _JOINTS * 5 + _POINTS * _PARTS)
         self._input_size = input_size
 
     def forward(  # type: ignore[override]
@@ -70,65 +81,106 @@ class TokenHead(nn.Linear):
     ) -> TokenPeople:
         """Read tokens as people; `picture` as of `TokenPeople`, where the device has it."""
         values = super().forward(tokens.features).float()
-        offsets, joints = values.split([_JOINTS * 2, _JOINTS * 3], dim=1)
+        sizes = [_JOINTS * 2, _JOINTS * 3, _POINTS * _PARTS]
+        offsets, joints, parts = values.split(sizes, dim=1)
         if picture is None:
             counts = np.asarray(tokens.lengths)
             picture = on_device(np.repeat(np.arange(len(counts)), counts), values.device)
         return TokenPeople(
             TYPICAL_OFFSET * offsets.unflatten(1, (-1, 2)),
             TYPICAL_M * joints.unflatten(1, (-1, 3)),
+            parts.unflatten(1, (-1, _PARTS)),
             tokens.centres_xy_norm * self._input_size,
+            tokens.levels,
             picture,
         )
 
 
+@dataclass(frozen=True)
+class TokenTruth:
+    """What T tokens should say."""
+
+    shown: Tensor
+    """(T,) bool: whether somebody is seen at a token's centre; other tokens' joints are unused."""
+    joints_px: Tensor
+    """(T, 45, 2)."""
+    joints_m: Tensor
+    """(T, 45, 3) relative to the root."""
+    parts: Tensor
+    """(T, 9) int64: 0 for nothing of a body, or 1 + the number of the part (`Rendered.part`)."""
+
+    @property
+    def near(self) -> Tensor:
+        """(T,) bool: whether somebody is seen at any of a token's points."""
+        return (self.parts > 0).any(1)
+
+
 def token_losses(said: TokenPeople, truth: BatchTruth, input_size: int) -> dict[str, Tensor]:
     """
-    Return `token_j2ds` and `token_j3ds`: L1 as of `j2ds` and `j3ds`, of tokens that show somebody.
+    Return the mean errors of tokens, by name.
 
-    Summed over these tokens and divided by the cells that show somebody, four of which a small
-    person's token makes: what several batches share is then known before the network has run.
+    Summed over tokens and divided by the cells that show somebody, a quarter of which a small
+    person's token is: what several batches share is then known before the network has run. All
+    are 0 where nobody is asked for.
     """
-    assert truth.person_map is not None
+    assert truth.part_map is not None
     cells = (truth.scale_map[:, 0] > 0.5).sum().clamp(min=1)
     if not len(truth):
-        nothing = (said.offsets.sum() + said.joints_m.sum()) * 0
-        return {'token_j2ds': nothing, 'token_j3ds': nothing}
+        nothing = (said.offsets.sum() + said.joints_m.sum() + said.part_logits.sum()) * 0
+        return dict.fromkeys(('token_j2ds', 'token_j3ds', 'token_parts'), nothing)
     person = people_of_tokens(said, truth)
-    shown, row = person >= 0, person.clamp(min=0)
+    row = person.clamp(min=0)
     root_relative = (truth.joints_camera_m - truth.joints_camera_m[:, :1])[row]
-    return token_errors(said, truth.joints_px[row], root_relative, shown, cells, input_size)
+    parts = parts_of_tokens(said, truth.part_map)
+    true = TokenTruth(person >= 0, truth.joints_px[row], root_relative, parts)
+    return token_errors(said, true, cells, cells, input_size)
 
 
 def token_errors(
-    said: TokenPeople,
-    joints_px: Tensor,
-    joints_m: Tensor,
-    shown: Tensor,
-    count: Tensor,
-    input_size: int,
+    said: TokenPeople, true: TokenTruth, shown: Tensor, near: Tensor, input_size: int
 ) -> dict[str, Tensor]:
     """
-    Return the sums of `token_losses` divided by a count.
+    Return the sums of tokens' errors divided by a count.
 
-    Each token's person has joints_px (T, 45, 2) and joints_m (T, 45, 3), relative to the root;
-    shown (T,) says which tokens show somebody.
+    `token_j2ds` and `token_j3ds` are L1 as of `j2ds` and `j3ds`, of tokens that show somebody at
+    their centre, divided by `shown`; `token_parts` is the cross entropy of those that do at any of
+    their points, divided by `near`.
     """
-    offsets = (joints_px - said.centres_px[:, None]) / input_size
+    offsets = (true.joints_px - said.centres_px[:, None]) / input_size
     j2ds = (said.offsets - offsets).abs().mean((1, 2))
-    j3ds = (said.joints_m - joints_m).abs().mean((1, 2))
+    j3ds = (said.joints_m - true.joints_m).abs().mean((1, 2))
+    logits = said.part_logits.transpose(1, 2)
+    parts = functional.cross_entropy(logits, true.parts, reduction='none').mean(1)
     return {
-        'token_j2ds': torch.where(shown, j2ds, 0).sum() / count,
-        'token_j3ds': torch.where(shown, j3ds, 0).sum() / count,
+        'token_j2ds': torch.where(true.shown, j2ds, 0).sum() / shown,
+        'token_j3ds': torch.where(true.shown, j3ds, 0).sum() / shown,
+        'token_parts': torch.where(true.near, parts, 0).sum() / near,
     }
 
 
 def people_of_tokens(said: TokenPeople, truth: BatchTruth) -> Tensor:
-    """Return whom (T,) each token's centre shows; -1 where nobody, or beyond the picture."""
+    """Return whom (T,) each token's centre shows; -1 where nobody."""
     assert truth.person_map is not None
-    sizes = on_device(np.asarray(truth.sizes_hw, np.int64), truth.device)[said.picture]
-    inside = (said.centres_px < sizes.flip(1)).all(1)
-    column, row = (said.centres_px / STRIDE_PX).round().long().unbind(1)
-    _, rows, columns = truth.person_map.shape
-    place = said.picture, row.clamp(max=rows - 1), column.clamp(max=columns - 1)
-    return torch.where(inside, truth.person_map[place].long(), -1)
+    return seen_at(truth.person_map, said.picture, said.centres_px)
+
+
+def seen_at(seen: Tensor, picture: Tensor, places_px: Tensor) -> Tensor:
+    """
+    Return what a map (B, rows, columns) of every seventh pixel has at places x, y, int64.
+
+    `picture` (T, ...) is whose map, of places (T, ..., 2); -1 beyond the map.
+    """
+    column, row = (places_px / STRIDE_PX).round().long().unbind(-1)
+    rows, columns = seen.shape[1:]
+    inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+    there = seen[picture, row.clamp(0, rows - 1), column.clamp(0, columns - 1)]
+    return torch.where(inside, there.long(), -1)
+
+
+def parts_of_tokens(said: TokenPeople, part_map: Tensor) -> Tensor:
+    """Return `TokenTruth.parts` of a map (B, rows, columns) as of `BatchTruth`."""
+    one = torch.arange(-1, 2, device=part_map.device)
+    around = torch.cartesian_prod(one, one).flip(1)  # row by row
+    reach_px = STRIDE_PX * (1 << said.levels)[:, None, None]
+    places_px = said.centres_px[:, None] + around * reach_px
+    return seen_at(part_map, said.picture[:, None], places_px) + 1

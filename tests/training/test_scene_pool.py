@@ -60,11 +60,17 @@ def test_the_pool_holds_what_was_rendered(rendered: DeviceBatch) -> None:
             pictures.scale_map[number].float(), packed, rtol=1e-3, atol=1e-3
         )
         assert truth.person_map is not None
+        assert truth.part_map is not None
         seen = truth.person_map[number, : -(-height // 7), : -(-width // 7)]
         mine = pictures.person_map[number, : seen.shape[0], : seen.shape[1]].long()
         assert (mine == torch.where(seen < 0, -1, seen - int(first))).all()
-        assert (pictures.person_map[number][slice(seen.shape[0], None)] == -1).all()
-        assert (pictures.person_map[number][:, slice(seen.shape[1], None)] == -1).all()
+        parts = truth.part_map[number, : seen.shape[0], : seen.shape[1]]
+        assert (parts[seen >= 0] >= 0).all()
+        assert (parts > 0).any()
+        assert (pictures.part_map[number, : seen.shape[0], : seen.shape[1]] == parts).all()
+        for one in (pictures.person_map[number], pictures.part_map[number]):
+            assert (one[slice(seen.shape[0], None)] == -1).all()
+            assert (one[:, slice(seen.shape[1], None)] == -1).all()
 
 
 def test_a_batch_takes_the_place_of_the_oldest(rendered: DeviceBatch) -> None:

@@ -33,7 +33,7 @@ def test_every_parameter_has_a_gradient_and_every_loss_a_value() -> None:
     scenes = DataSource('scenes', 'train', count=40)
     config = run_config(
         model=replace(MODEL, input_size=168, shapes=11),
-        losses=WEIGHTS | {'token_j2ds': 1.0, 'token_j3ds': 1.0},
+        losses=WEIGHTS | {'token_j2ds': 1.0, 'token_j3ds': 1.0, 'token_parts': 1.0},
         body='open',
     )
     config = replace(config, data=replace(config.data, training=(scenes,)))

@@ -20,6 +20,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from mahmr_model.body.data import load_body, OPEN_BODY
+from mahmr_model.body.joints import SMPL_JOINT_NAMES
 from mahmr_model.config import ModelConfig
 from mahmr_model.preprocess import pad_and_normalise
 import numpy as np
@@ -38,6 +39,7 @@ from training.synthetic.scenes.renderer import Rendered, SceneRenderer
 from training.synthetic.scenes.scene import Scene, Thing
 from training.synthetic.scenes.truth import SceneNumbers, SceneTruth
 from training.target import Target
+from training.token_people import STRIDE_PX
 
 SIZE = 280
 SIZES = ModelConfig(input_size=SIZE, shapes=11)
@@ -99,8 +101,8 @@ def test_truth_is_that_of_the_sample_pipeline(renderer: SceneRenderer) -> None:
     for field in fields(BatchTruth):
         ours = getattr(truth, field.name)
         parts = [getattr(one, field.name) for one, _ in alone]
-        if field.name == 'person_map':
-            assert ours is not None  # what it shows is tested with the tokens that learn from it
+        if field.name in ('person_map', 'part_map'):
+            assert ours is not None  # what they show is tested with the tokens that learn from it
         elif isinstance(ours, tuple):
             assert ours == sum(parts, ()), field.name
         elif field.name == 'scale_map':
@@ -147,6 +149,32 @@ def test_mirror_images_have_the_truth_of_a_flip(renderer: SceneRenderer) -> None
     assert not torch.equal(rendered.images[2:], rendered.images[:2])
 
 
+def test_left_parts_of_mirror_images_are_those_of_people_who_face_us(
+    renderer: SceneRenderer,
+) -> None:
+    """In pictures of two widths: on the right side, as before."""
+    scenes = [
+        scene([(-0.9, 3.0), (0.4, 2.5)]),
+        replace(scene([(0.1, 2.0)]), size_hw=(SIZE, 196)),
+    ]
+    _, rendered = with_mirror_images(SceneNumbers.of(scenes), renderer(scenes))
+    assert torch.equal(rendered.part < 0, rendered.person < 0)
+    head = rendered.part == SMPL_JOINT_NAMES.index('head')
+    for picture, width in enumerate((SIZE, 196)):
+        assert head[picture].any()
+        assert torch.equal(head[2 + picture, :, :width].flip(1), head[picture, :, :width])
+    for picture, person in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1), (3, 0)):
+        own = rendered.person[picture] == person
+        for limb in ('hip', 'knee', 'shoulder'):
+            left, right = (
+                (own & (rendered.part[picture] == SMPL_JOINT_NAMES.index(f'{side}_{limb}')))
+                .nonzero()[:, 1]
+                .float()
+                for side in ('left', 'right')
+            )
+            assert left.quantile(0.1) > right.quantile(0.9)
+
+
 def flipped_target(one: Scene) -> Target:
     maker = SampleMaker(WorkerBodies(OPEN_BODY, ('neutral',)), SampleConfig(SIZE, 11))
     picture = np.zeros((*one.size_hw, 3), np.uint8)
@@ -184,6 +212,17 @@ def test_scene_in_which_nobody_is_left_has_an_empty_map(renderer: SceneRenderer)
     assert truth.scale_map.shape == (8 * 10, 2)
     assert not truth.scale_map.any()
     assert truth.picture_focal_px.tolist() == [260.0]
+
+
+def test_parts_are_known_of_people_who_are_not_asked_for(renderer: SceneRenderer) -> None:
+    """Such as somebody whose feet are beside the lens."""
+    truth, rendered = rendered_truth(renderer, [scene([(0.1, 0.25)])])
+    assert truth.people == (0,)
+    assert truth.person_map is not None
+    assert truth.part_map is not None
+    assert (truth.person_map == -1).all()
+    assert (truth.part_map >= 0).sum() > 100
+    assert torch.equal(truth.part_map, rendered.part[:, ::STRIDE_PX, ::STRIDE_PX])
 
 
 def test_studio_gives_normalised_pictures_beside_their_truth() -> None:

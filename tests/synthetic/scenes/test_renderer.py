@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from mahmr_model.body.joints import JOINT_NAMES_45
+from mahmr_model.body.joints import JOINT_NAMES_45, SMPL_JOINT_NAMES
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.geometry.rotations import rotation_from_axis_angle
 from mahmr_model.render.rasteriser import rasterise
@@ -111,6 +111,35 @@ def test_joints_land_on_their_people(renderer: SceneRenderer) -> None:
         assert -0.35 < float(result.depth_m[0, int(v), int(u)]) - joint[2] < 0.05
 
 
+def test_parts_are_of_the_joint_above_them(renderer: SceneRenderer) -> None:
+    """Of somebody naked who faces us with arms stretched out, so that all limbs are seen."""
+    scene = dataclasses.replace(
+        sample_scene(5, people=1, size_hw=(200, 200), things=()),
+        intrinsics=np.array([[220.0, 0, 100], [0, 220, 90], [0, 0, 1]]),
+        pose_axis_angle=np.array([[np.pi] + [0.0] * 71]),
+        translation_m=np.array([[0.0, 0.0, 2.5]]),
+        ground_normal=np.array([0.0, -1.0, 0.0]),
+    )
+    result = renderer([scene], [_naked(scene)])
+    between = {'head': ('nose', 'nose'), 'pelvis': ('left_hip', 'right_hip')}
+    for side in ('left', 'right'):
+        for above, below in (
+            ('hip', 'knee'),
+            ('knee', 'ankle'),
+            ('shoulder', 'elbow'),
+            ('elbow', 'wrist'),
+        ):
+            between[f'{side}_{above}'] = f'{side}_{above}', f'{side}_{below}'
+        between[f'{side}_hand'] = f'{side}_middle', f'{side}_middle'
+        between[f'{side}_foot'] = f'{side}_big_toe', f'{side}_big_toe'
+    for name, ends in between.items():
+        joints = result.joints_camera_m[0, [JOINT_NAMES_45.index(end) for end in ends]]
+        ((u, v),) = _camera(scene).project(joints.mean(0, keepdim=True).numpy())
+        part = int(result.part[0, int(v), int(u)])
+        assert part >= 0
+        assert SMPL_JOINT_NAMES[part] == name
+
+
 def test_the_same_seed_gives_the_same_picture_in_any_company(renderer: SceneRenderer) -> None:
     first, second = sample_scene(6), sample_scene(7, size_hw=(96, 120))
     together = renderer([second, first, second])
@@ -151,6 +180,7 @@ def test_things_hide_people_and_ground_lies_where_it_should(renderer: SceneRende
     assert alone.person_counts == (0,)
     assert alone.vertices_camera_m.shape == (0, 6800, 3)
     assert (alone.person == -1).all()
+    assert (alone.part == -1).all()
     below_m = 1.6 * 100 / (torch.arange(60, 96) + 0.5 - 48)
     expected = below_m[:, None].expand(-1, 128)
     torch.testing.assert_close(alone.depth_m[0, 60:], expected, rtol=1e-4, atol=0)
@@ -198,11 +228,13 @@ def test_scenes_of_like_sizes_are_drawn_together(renderer: SceneRenderer) -> Non
     assert result.sizes_hw == tuple(sizes)
     assert result.person_counts == (1, 2, 1, 2, 1)
     assert result.images.shape == (5, 64, 64, 3)
+    assert torch.equal(result.part < 0, result.person < 0)
     start = 0
     for index, scene in enumerate(scenes):
         alone = renderer([scene])
         height, width = scene.size_hw
         assert torch.equal(result.person[index, :height, :width], alone.person[0, :height, :width])
+        assert torch.equal(result.part[index, :height, :width], alone.part[0, :height, :width])
         assert (result.person[index, height:] == -1).all()
         people = slice(start, start + len(scene.betas))
         torch.testing.assert_close(result.joints_camera_m[people], alone.joints_camera_m)

@@ -235,6 +235,7 @@ def blank(scenes: list[Scene]) -> Rendered:
     return Rendered(
         torch.zeros(len(scenes), height, width, 3, dtype=torch.uint8),
         person,
+        torch.where(person < 0, -1, 0).to(torch.int8),
         torch.zeros(len(scenes), height, width),
         torch.zeros(0, 0, 3),
         torch.zeros(0, 45, 3),

@@ -52,6 +52,8 @@ class Costume:
     """(F, 3)"""
     face_kind: Tensor
     """(F,) int8, 0 the body, k the k-th of HANGINGS."""
+    face_part: Tensor
+    """(F,) int8 which of the 24 joints moves most of it."""
     faces_at: Tensor
     """(W, M) triangles at each vertex, F where there are fewer."""
 
@@ -77,16 +79,19 @@ def make_costume(body: BodyLayer) -> Costume:
     def tensor(array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
+    part_weight = torch.cat([body.skin_weights, tensor(weights)])
+    mesh_faces = tensor(all_faces)
     return Costume(
         body,
         tensor(all_rest),
         tensor(_normals(rest, body_faces).astype(np.float32)),
         tensor(_fields(rest)),
-        torch.cat([body.skin_weights, tensor(weights)]),
+        part_weight,
         body.shapedirs[skin],
         tensor(_changes(hung)),
-        tensor(all_faces),
+        mesh_faces,
         tensor(np.concatenate(kinds).astype(np.int8)),
+        part_weight[mesh_faces].sum(1).argmax(1).to(torch.int8),
         tensor(_faces_at(all_faces, len(all_rest))),
     )
 

@@ -87,19 +87,31 @@ def assemble(costume: Costume, posed: Posed, things: PlacedThings, batch: Batch)
 
 
 def put_meshes(
-    canvas: Canvas, mesh: Mesh, seen: Seen, values: tuple[Tensor, ...], batch: Batch
-) -> Tensor:
+    canvas: Canvas, mesh: Mesh, seen: Seen, values: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
     """
     Write what pixels see of meshes, `values` of `resolve`, into the canvas.
 
-    Returns (B, H, W) int16 who is seen, −1 nobody.
+    Returns (B, H, W) int16 who is seen, −1 nobody, and int8 which part of the body, −1 none.
     """
-    whose = torch.full(canvas.depth_m.shape, -1, dtype=torch.int16, device=mesh.attributes.device)
-    planes = (whose, canvas.surface, canvas.s, canvas.t, canvas.px_m, canvas.sun, canvas.up)
+    whose, which = (
+        torch.full(canvas.depth_m.shape, -1, dtype=dtype, device=mesh.attributes.device)
+        for dtype in (torch.int16, torch.int8)
+    )
+    planes = (
+        whose,
+        which,
+        canvas.surface,
+        canvas.s,
+        canvas.t,
+        canvas.px_m,
+        canvas.sun,
+        canvas.up,
+    )
     for plane, value in zip(planes, values, strict=True):
         plane.view(-1)[seen.pixel] = value
     canvas.depth_m.view(-1)[seen.pixel] = seen.depth_m
-    return whose
+    return whose, which
 
 
 def lenses_of(batch: Batch) -> Lenses:
@@ -111,11 +123,11 @@ def lenses_of(batch: Batch) -> Lenses:
 
 def resolve(
     seen: Seen, mesh: Mesh, costume: Costume, batch: Batch, canvas: Canvas
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """
     Tell (K,) what pixels see of meshes.
 
-    Who (int16), and as `Canvas`: surface, s, t, px_m, sun, up.
+    Who (int16) and which part of the body (int8), and as `Canvas`: surface, s, t, px_m, sun, up.
     """
     faces = mesh.triangles.faces[seen.triangle]
     values = rows_at(mesh.attributes, faces[:, 0]) * seen.weights[:, :1]
@@ -131,10 +143,11 @@ def resolve(
     slope = normal[:, 0] * eye_x + normal[:, 1] * eye_y + normal[:, 2]
     slope = slope * torch.rsqrt(eye_x * eye_x + eye_y * eye_y + 1)
     normal = torch.where(slope[:, None] > 0, -normal, normal)  # what hangs has two sides
-    number, surface, s, t = _identify(seen.triangle, rest, mesh, costume, batch)
+    number, body_part, surface, s, t = _identify(seen.triangle, rest, mesh, costume, batch)
     px_m = seen.depth_m * torch.rsqrt(slope.abs().clamp(min=0.1))
     return (
         number,
+        body_part,
         surface,
         s,
         t,
@@ -146,22 +159,29 @@ def resolve(
 
 def _identify(
     triangle: Tensor, rest: Tensor, mesh: Mesh, costume: Costume, batch: Batch
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return (K,) who is seen (int16), the surface's row (int32), s and t of its texture."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """
+    Tell (K,) what pixels see.
+
+    Who (int16), which part of the body (int8), the surface's row (int32), s and t of its texture.
+    """
     surfaces = batch.surroundings.shape[0] * batch.surroundings.shape[1]
     thing = mesh.thing_owner[(triangle - mesh.people_faces).clamp(min=0)]
     surface, s, t = surfaces + thing, rest[:, 0], rest[:, 1]
     if len(batch.betas) == 0:
-        return torch.full_like(triangle, -1).short(), surface.int(), s, t
+        nobody = torch.full_like(triangle, -1)
+        return nobody.short(), nobody.to(torch.int8), surface.int(), s, t
     is_person = triangle < mesh.people_faces
     per_person = len(costume.faces)
     person = torch.div(triangle, per_person, rounding_mode='floor')
     person = person.clamp(max=len(batch.betas) - 1)
-    part = parts(rest, costume.face_kind[triangle % per_person], batch.cut[person])
+    face = triangle % per_person
+    part = parts(rest, costume.face_kind[face], batch.cut[person])
     worn = surfaces + len(batch.thing_surface) + person * len(PARTS) + part
     cloth_s, cloth_t = texture_place(rest)
     return (
         batch.person_number[person].masked_fill(~is_person, -1).short(),
+        costume.face_part[face].masked_fill(~is_person, -1),
         torch.where(is_person, worn, surface).int(),
         torch.where(is_person, cloth_s, s),
         torch.where(is_person, cloth_t, t),

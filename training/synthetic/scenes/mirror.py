@@ -57,6 +57,8 @@ def with_mirror_images(scenes: SceneNumbers, rendered: Rendered) -> tuple[SceneN
     pose = pose.index_select(1, on_device(np.asarray(MIRRORED_JOINTS), device))
     signs = torch.tensor([1.0, -1.0, -1.0]).to(device, non_blocking=True)
     joints = rendered.joints_camera_m.index_select(1, order)
+    # A last one for none, which -1 finds.
+    parts = on_device(np.array([*MIRRORED_JOINTS, -1], np.int8), device)
     numbers = SceneNumbers(
         scenes.sizes_hw * 2,
         scenes.person_counts * 2,
@@ -67,6 +69,7 @@ def with_mirror_images(scenes: SceneNumbers, rendered: Rendered) -> tuple[SceneN
     return numbers, Rendered(
         both(rendered.images, flipped(rendered.images)),
         both(rendered.person, flipped(rendered.person)),
+        both(rendered.part, parts[flipped(rendered.part).long()]),
         both(rendered.depth_m, flipped(rendered.depth_m)),
         both(rendered.vertices_camera_m, rendered.vertices_camera_m * across),
         both(rendered.joints_camera_m, joints * across),

@@ -48,6 +48,11 @@ class Rendered:
     """(B, H, W, 3) uint8 RGB, black outside a picture's own size."""
     person: Tensor
     """(B, H, W) int16 which person of the scene is seen, −1 none."""
+    part: Tensor
+    """
+    (B, H, W) int8 which part of a body is seen, −1 none: the number of the joint that moves most
+    of it, 1 (the left hip) a left thigh. A skirt belongs to pelvis or hips, hair to head or spine.
+    """
     depth_m: Tensor
     """(B, H, W) float32 along the optical axis, of whatever is seen; infinite in the sky."""
     vertices_camera_m: Tensor
@@ -114,7 +119,7 @@ class SceneRenderer:
         canvas = look_around(batch)
         seen = rasterise(mesh.triangles, lenses_of(batch))
         values = resolve(seen, mesh, self._costume, batch, canvas)
-        person = put_meshes(canvas, mesh, seen, values, batch)
+        person, part = put_meshes(canvas, mesh, seen, values)
         casters = _casters(posed, things, batch)
         linear = light_up(
             canvas,
@@ -127,6 +132,7 @@ class SceneRenderer:
         return Rendered(
             expose(linear, _valid(batch), batch.sensors, self._tables),
             person,
+            part,
             canvas.depth_m,
             posed.truth_m,
             posed.joints_m,
@@ -166,6 +172,7 @@ def _joined(packed: Packed, parts: Sequence[Rendered]) -> Rendered:
     shape = (len(order), *packed.canvas_hw)
     images = torch.zeros((*shape, 3), dtype=torch.uint8, device=device)
     person = torch.full(shape, -1, dtype=torch.int16, device=device)
+    body_part = torch.full(shape, -1, dtype=torch.int8, device=device)
     depth_m = torch.full(shape, torch.inf, device=device)
     for place, part in zip(packed.places, parts, strict=True):
         where = torch.tensor(place).to(device, non_blocking=True)
@@ -173,6 +180,7 @@ def _joined(packed: Packed, parts: Sequence[Rendered]) -> Rendered:
         for canvas, drawn in (
             (images, part.images),
             (person, part.person),
+            (body_part, part.part),
             (depth_m, part.depth_m),
         ):
             canvas[:, :height, :width].index_copy_(0, where, drawn)
@@ -184,6 +192,7 @@ def _joined(packed: Packed, parts: Sequence[Rendered]) -> Rendered:
     return Rendered(
         images,
         person,
+        body_part,
         depth_m,
         torch.cat([part.vertices_camera_m for part in parts])[index],
         torch.cat([part.joints_camera_m for part in parts])[index],

@@ -144,6 +144,7 @@ class SceneTruth:
             scale_map=self._scale_map(vertices, intrinsics, picture, grids, boxes, depths),
             picture_focal_px=scenes.intrinsics[:, 0, 0],
             person_map=_person_map(rendered, kept, everybody),
+            part_map=rendered.part[:, ::STRIDE_PX, ::STRIDE_PX].contiguous(),
         )
 
     def _boxes(self, joints_px: Tensor, size_px: Tensor) -> Tensor:
