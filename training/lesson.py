@@ -38,7 +38,7 @@ from training.scene_pool import PoolPictures
 from training.static_encoder import StaticEncoder, StaticEncoding
 from training.token_people import (
     parts_of_tokens,
-    seen_at,
+    people_of_tokens,
     token_errors,
     TokenHead,
     TokenTruth,
@@ -122,7 +122,7 @@ class Lesson(nn.Module):
         """Return the mean errors of tokens that show somebody, or near whom somebody is seen."""
         tokens, picture = encoding.tokens, encoding.picture
         said = self.token_head(replace(tokens, features=tokens.features.float()), picture)
-        person = seen_at(pictures.person_map, picture, said.centres_px)
+        person = people_of_tokens(said, pictures.person_map)
         shown, place = encoding.real & (person >= 0), (picture, person.clamp(min=0))
         parts = parts_of_tokens(said, pictures.part_map) * encoding.real[:, None]
         true = TokenTruth(shown, pictures.joints_px[place], pictures.joints_m[place], parts)

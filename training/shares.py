@@ -39,6 +39,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from training.batch_truth import BatchTruth
+from training.config import TOKEN_LOSSES
 from training.denoising import DenoisingConfig
 from training.losses.losses import PAIR_LOSSES, PERSON_LOSSES
 from training.people import truth_pairs
@@ -119,9 +120,7 @@ def _kind(name: str) -> str:
         'confs_dn': 'pictures',  # over all of them, and each picture has as many
         'map_confs': 'cells',
         'map_scales': 'positive_cells',
-        'token_j2ds': 'positive_cells',
-        'token_j3ds': 'positive_cells',
-        'token_parts': 'positive_cells',
+        **dict.fromkeys(TOKEN_LOSSES, 'positive_cells'),
         'fov': 'sum',
     }
     return kinds[name]

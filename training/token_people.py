@@ -35,6 +35,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as functional
 from training.batch_truth import BatchTruth
+from training.config import TOKEN_LOSSES
 
 STRIDE_PX = 7
 """The centres of tokens of every level lie on multiples of half a patch."""
@@ -123,12 +124,13 @@ def token_losses(said: TokenPeople, truth: BatchTruth, input_size: int) -> dict[
     person's token is: what several batches share is then known before the network has run. All
     are 0 where nobody is asked for.
     """
+    assert truth.person_map is not None
     assert truth.part_map is not None
     cells = (truth.scale_map[:, 0] > 0.5).sum().clamp(min=1)
     if not len(truth):
         nothing = (said.offsets.sum() + said.joints_m.sum() + said.part_logits.sum()) * 0
-        return dict.fromkeys(('token_j2ds', 'token_j3ds', 'token_parts'), nothing)
-    person = people_of_tokens(said, truth)
+        return dict.fromkeys(TOKEN_LOSSES, nothing)
+    person = people_of_tokens(said, truth.person_map)
     row = person.clamp(min=0)
     root_relative = (truth.joints_camera_m - truth.joints_camera_m[:, :1])[row]
     parts = parts_of_tokens(said, truth.part_map)
@@ -158,13 +160,21 @@ def token_errors(
     }
 
 
-def people_of_tokens(said: TokenPeople, truth: BatchTruth) -> Tensor:
-    """Return whom (T,) each token's centre shows; -1 where nobody."""
-    assert truth.person_map is not None
-    return seen_at(truth.person_map, said.picture, said.centres_px)
+def people_of_tokens(said: TokenPeople, person_map: Tensor) -> Tensor:
+    """Return whom (T,) of a map (B, rows, columns) each token's centre shows; -1 where nobody."""
+    return _seen_at(person_map, said.picture, said.centres_px)
 
 
-def seen_at(seen: Tensor, picture: Tensor, places_px: Tensor) -> Tensor:
+def parts_of_tokens(said: TokenPeople, part_map: Tensor) -> Tensor:
+    """Return `TokenTruth.parts` of a map (B, rows, columns) as of `BatchTruth`."""
+    one = torch.arange(-1, 2, device=part_map.device)
+    around = torch.cartesian_prod(one, one).flip(1)  # row by row
+    reach_px = STRIDE_PX * (1 << said.levels)[:, None, None]
+    places_px = said.centres_px[:, None] + around * reach_px
+    return _seen_at(part_map, said.picture[:, None], places_px) + 1
+
+
+def _seen_at(seen: Tensor, picture: Tensor, places_px: Tensor) -> Tensor:
     """
     Return what a map (B, rows, columns) of every seventh pixel has at places x, y, int64.
 
@@ -175,12 +185,3 @@ def seen_at(seen: Tensor, picture: Tensor, places_px: Tensor) -> Tensor:
     inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
     there = seen[picture, row.clamp(0, rows - 1), column.clamp(0, columns - 1)]
     return torch.where(inside, there.long(), -1)
-
-
-def parts_of_tokens(said: TokenPeople, part_map: Tensor) -> Tensor:
-    """Return `TokenTruth.parts` of a map (B, rows, columns) as of `BatchTruth`."""
-    one = torch.arange(-1, 2, device=part_map.device)
-    around = torch.cartesian_prod(one, one).flip(1)  # row by row
-    reach_px = STRIDE_PX * (1 << said.levels)[:, None, None]
-    places_px = said.centres_px[:, None] + around * reach_px
-    return seen_at(part_map, said.picture[:, None], places_px) + 1

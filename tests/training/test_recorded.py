@@ -69,8 +69,10 @@ def test_its_losses_are_those_of_the_recipe(rendered: DeviceBatch) -> None:
     expected['fov'] = fov(fov_rad, truth) / 6
     said = lesson.token_head(tokens)
     # The recipe's are divided by cells that show somebody in place of tokens.
+    assert truth.person_map is not None
     assert truth.part_map is not None
-    cells, shown = (truth.scale_map[:, 0] > 0.5).sum(), (people_of_tokens(said, truth) >= 0).sum()
+    cells = (truth.scale_map[:, 0] > 0.5).sum()
+    shown = (people_of_tokens(said, truth.person_map) >= 0).sum()
     near = (parts_of_tokens(said, truth.part_map) > 0).any(1).sum()
     for name, value in token_losses(said, truth, SIZES.input_size).items():
         expected[name] = value * cells / (near if name == 'token_parts' else shown)

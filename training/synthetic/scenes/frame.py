@@ -86,18 +86,14 @@ def assemble(costume: Costume, posed: Posed, things: PlacedThings, batch: Batch)
     return Mesh(attributes, triangles, len(own), owner)
 
 
-def put_meshes(
-    canvas: Canvas, mesh: Mesh, seen: Seen, values: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor]:
+def put_meshes(canvas: Canvas, seen: Seen, values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
     """
     Write what pixels see of meshes, `values` of `resolve`, into the canvas.
 
     Returns (B, H, W) int16 who is seen, −1 nobody, and int8 which part of the body, −1 none.
     """
-    whose, which = (
-        torch.full(canvas.depth_m.shape, -1, dtype=dtype, device=mesh.attributes.device)
-        for dtype in (torch.int16, torch.int8)
-    )
+    whose = torch.full_like(canvas.depth_m, -1, dtype=torch.int16)
+    which = torch.full_like(canvas.depth_m, -1, dtype=torch.int8)
     planes = (
         whose,
         which,
@@ -123,7 +119,7 @@ def lenses_of(batch: Batch) -> Lenses:
 
 def resolve(
     seen: Seen, mesh: Mesh, costume: Costume, batch: Batch, canvas: Canvas
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """
     Tell (K,) what pixels see of meshes.
 

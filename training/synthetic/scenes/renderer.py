@@ -119,7 +119,7 @@ class SceneRenderer:
         canvas = look_around(batch)
         seen = rasterise(mesh.triangles, lenses_of(batch))
         values = resolve(seen, mesh, self._costume, batch, canvas)
-        person, part = put_meshes(canvas, mesh, seen, values)
+        person, part = put_meshes(canvas, seen, values)
         casters = _casters(posed, things, batch)
         linear = light_up(
             canvas,
