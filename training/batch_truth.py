@@ -77,6 +77,11 @@ class BatchTruth:
     """
     part_map: Tensor | None = None
     """The same of which part of a body is seen, anybody's: `Rendered.part`, int8."""
+    depth_map: Tensor | None = None
+    """
+    The same of how far behind their root the person of `person_map` is seen, metres along the
+    optical axis; infinite where nobody is.
+    """
 
     def __len__(self) -> int:
         """Return the number of people."""

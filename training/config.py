@@ -47,7 +47,7 @@ SCENES = 'scenes'
 """The data set that is drawn on the fly: split `train`, or `held_out` for evaluation."""
 
 MAP_LOSSES = ('map_confs', 'map_scales')
-TOKEN_LOSSES = ('token_j2ds', 'token_j3ds', 'token_parts')
+TOKEN_LOSSES = ('token_j2ds', 'token_j3ds', 'token_parts', 'token_depths')
 """What tokens learn of the people they show, on scenes alone (`training.token_people`)."""
 OTHER_LOSSES = ('confs', *MAP_LOSSES, 'fov', *TOKEN_LOSSES)
 """The losses that are not on matched people."""

@@ -37,6 +37,7 @@ from training.recipe import begin, encoder_names, new_network
 from training.scene_pool import PoolPictures
 from training.static_encoder import StaticEncoder, StaticEncoding
 from training.token_people import (
+    depths_of_tokens,
     parts_of_tokens,
     people_of_tokens,
     token_errors,
@@ -125,7 +126,10 @@ class Lesson(nn.Module):
         person = people_of_tokens(said, pictures.person_map)
         shown, place = encoding.real & (person >= 0), (picture, person.clamp(min=0))
         parts = parts_of_tokens(said, pictures.part_map) * encoding.real[:, None]
-        true = TokenTruth(shown, pictures.joints_px[place], pictures.joints_m[place], parts)
+        depths_m = depths_of_tokens(said, pictures.depth_map)
+        depths_m = torch.where(encoding.real[:, None], depths_m, torch.inf)
+        joints = pictures.joints_px[place], pictures.joints_m[place]
+        true = TokenTruth(shown, *joints, parts, depths_m)
         shown_count, near_count = (some.sum().clamp(min=1) for some in (shown, true.near))
         size = self.network.config.input_size
         return token_errors(said, true, shown_count, near_count, size)

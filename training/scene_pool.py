@@ -46,6 +46,8 @@ class PoolPictures:
     """(B, S/7 + 1, S/7 + 1) int8 who is seen at every seventh pixel, −1 nobody."""
     part_map: Tensor
     """The same of which part of a body is seen, as of `BatchTruth`."""
+    depth_map: Tensor
+    """The same of how far behind their root people are seen, as of `BatchTruth`; float16."""
     joints_px: Tensor
     """(B, 10, 45, 2)."""
     joints_m: Tensor
@@ -103,6 +105,7 @@ class ScenePool:
             new(side * side, 2, dtype=torch.float16),
             new(rows, rows, dtype=torch.int8),
             new(rows, rows, dtype=torch.int8),
+            new(rows, rows, dtype=torch.float16),
             new(MOST_PEOPLE, joints, 2),
             new(MOST_PEOPLE, joints, 3),
             new(),
@@ -141,6 +144,7 @@ class ScenePool:
         count, truth = len(batch.images), batch.truth
         assert truth.person_map is not None
         assert truth.part_map is not None
+        assert truth.depth_map is not None
         if self._free is not None:
             torch.cuda.current_stream(self._device).wait_event(self._free)
         first = self._next
@@ -171,6 +175,8 @@ class ScenePool:
         pool.person_map[on_canvas] = numbers[seen.long()].to(torch.int8)
         pool.part_map[places] = -1
         pool.part_map[on_canvas] = truth.part_map
+        pool.depth_map[places] = torch.inf
+        pool.depth_map[on_canvas] = truth.depth_map.half()
         joints_m, person = truth.joints_camera_m, (first + picture, number)
         pool.joints_px[person] = truth.joints_px
         pool.joints_m[person] = joints_m - joints_m[:, :1]

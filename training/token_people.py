@@ -20,7 +20,8 @@ weights, matched queries alone teach it slowly: a few people a picture. Here eve
 centre shows a person learns that person's joints besides, as dense detectors do (FCOS, arXiv
 1904.01355), and every token on somebody's outline or within it which part of a body each of nine
 points shows, its centre and those of a square around it (as DensePose's segmentation, arXiv
-1802.00434). The head is the training model's own; the network has no part in it.
+1802.00434), and how far behind the person's root it is. The head is the training model's own;
+the network has no part in it.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class TokenPeople:
     """(T, 45, 3) relative to the root, camera frame."""
     part_logits: Tensor
     """(T, 9, 25) of what each of a token's points shows: nothing of a body, or one of 24 parts."""
+    depths_m: Tensor
+    """(T, 9) how far behind their person's root they are, along the optical axis."""
     centres_px: Tensor
     """(T, 2) x, y."""
     levels: Tensor
@@ -74,7 +77,8 @@ class TokenHead(nn.Linear):
     """A linear layer, so that the encoder itself has to do the work."""
 
     def __init__(self, encoder_dim: int, input_size: int) -> None:
-        super().__init__(encoder_dim, _JOINTS * 5 + _POINTS * _PARTS)
+        self._sizes = _JOINTS * 2, _JOINTS * 3, _POINTS * _PARTS, _POINTS
+        super().__init__(encoder_dim, sum(self._sizes))
         self._input_size = input_size
 
     def forward(  # type: ignore[override]
@@ -82,8 +86,7 @@ class TokenHead(nn.Linear):
     ) -> TokenPeople:
         """Read tokens as people; `picture` as of `TokenPeople`, where the device has it."""
         values = super().forward(tokens.features).float()
-        sizes = [_JOINTS * 2, _JOINTS * 3, _POINTS * _PARTS]
-        offsets, joints, parts = values.split(sizes, dim=1)
+        offsets, joints, parts, depths = values.split(self._sizes, dim=1)
         if picture is None:
             counts = np.asarray(tokens.lengths)
             picture = on_device(np.repeat(np.arange(len(counts)), counts), values.device)
@@ -91,6 +94,7 @@ class TokenHead(nn.Linear):
             TYPICAL_OFFSET * offsets.unflatten(1, (-1, 2)),
             TYPICAL_M * joints.unflatten(1, (-1, 3)),
             parts.unflatten(1, (-1, _PARTS)),
+            TYPICAL_M * depths,
             tokens.centres_xy_norm * self._input_size,
             tokens.levels,
             picture,
@@ -109,6 +113,8 @@ class TokenTruth:
     """(T, 45, 3) relative to the root."""
     parts: Tensor
     """(T, 9) int64: 0 for nothing of a body, or 1 + the number of the part (`Rendered.part`)."""
+    depths_m: Tensor
+    """(T, 9) as of `TokenPeople`; infinite where nobody is seen who is asked for."""
 
     @property
     def near(self) -> Tensor:
@@ -126,15 +132,22 @@ def token_losses(said: TokenPeople, truth: BatchTruth, input_size: int) -> dict[
     """
     assert truth.person_map is not None
     assert truth.part_map is not None
+    assert truth.depth_map is not None
     cells = (truth.scale_map[:, 0] > 0.5).sum().clamp(min=1)
     if not len(truth):
-        nothing = (said.offsets.sum() + said.joints_m.sum() + said.part_logits.sum()) * 0
+        everything = said.offsets, said.joints_m, said.part_logits, said.depths_m
+        nothing = torch.stack([value.sum() for value in everything]).sum() * 0
         return dict.fromkeys(TOKEN_LOSSES, nothing)
     person = people_of_tokens(said, truth.person_map)
     row = person.clamp(min=0)
     root_relative = (truth.joints_camera_m - truth.joints_camera_m[:, :1])[row]
-    parts = parts_of_tokens(said, truth.part_map)
-    true = TokenTruth(person >= 0, truth.joints_px[row], root_relative, parts)
+    true = TokenTruth(
+        person >= 0,
+        truth.joints_px[row],
+        root_relative,
+        parts_of_tokens(said, truth.part_map),
+        depths_of_tokens(said, truth.depth_map),
+    )
     return token_errors(said, true, cells, cells, input_size)
 
 
@@ -146,42 +159,54 @@ def token_errors(
 
     `token_j2ds` and `token_j3ds` are L1 as of `j2ds` and `j3ds`, of tokens that show somebody at
     their centre, divided by `shown`; `token_parts` is the cross entropy of those that do at any of
-    their points, divided by `near`.
+    their points, and `token_depths` is L1, both means of the nine points and divided by `near`.
     """
     offsets = (true.joints_px - said.centres_px[:, None]) / input_size
     j2ds = (said.offsets - offsets).abs().mean((1, 2))
     j3ds = (said.joints_m - true.joints_m).abs().mean((1, 2))
     logits = said.part_logits.transpose(1, 2)
     parts = functional.cross_entropy(logits, true.parts, reduction='none').mean(1)
+    known_m = torch.where(true.depths_m.isfinite(), true.depths_m, said.depths_m)
+    depths = (said.depths_m - known_m).abs().mean(1)
     return {
         'token_j2ds': torch.where(true.shown, j2ds, 0).sum() / shown,
         'token_j3ds': torch.where(true.shown, j3ds, 0).sum() / shown,
         'token_parts': torch.where(true.near, parts, 0).sum() / near,
+        'token_depths': depths.sum() / near,
     }
 
 
 def people_of_tokens(said: TokenPeople, person_map: Tensor) -> Tensor:
     """Return whom (T,) of a map (B, rows, columns) each token's centre shows; -1 where nobody."""
-    return _seen_at(person_map, said.picture, said.centres_px)
+    return _seen_at(person_map, said.picture, said.centres_px, -1).long()
 
 
 def parts_of_tokens(said: TokenPeople, part_map: Tensor) -> Tensor:
     """Return `TokenTruth.parts` of a map (B, rows, columns) as of `BatchTruth`."""
-    one = torch.arange(-1, 2, device=part_map.device)
-    around = torch.cartesian_prod(one, one).flip(1)  # row by row
+    return _seen_at(part_map, said.picture[:, None], _points(said), -1).long() + 1
+
+
+def depths_of_tokens(said: TokenPeople, depth_map: Tensor) -> Tensor:
+    """Return `TokenTruth.depths_m` of a map (B, rows, columns) as of `BatchTruth`."""
+    return _seen_at(depth_map, said.picture[:, None], _points(said), torch.inf).float()
+
+
+def _points(said: TokenPeople) -> Tensor:
+    """Return the nine points (T, 9, 2) x, y of tokens, pixels, row by row."""
+    one = torch.arange(-1, 2, device=said.levels.device)
+    around = torch.cartesian_prod(one, one).flip(1)
     reach_px = STRIDE_PX * (1 << said.levels)[:, None, None]
-    places_px = said.centres_px[:, None] + around * reach_px
-    return _seen_at(part_map, said.picture[:, None], places_px) + 1
+    return said.centres_px[:, None] + around * reach_px
 
 
-def _seen_at(seen: Tensor, picture: Tensor, places_px: Tensor) -> Tensor:
+def _seen_at(seen: Tensor, picture: Tensor, places_px: Tensor, beyond: float) -> Tensor:
     """
-    Return what a map (B, rows, columns) of every seventh pixel has at places x, y, int64.
+    Return what a map (B, rows, columns) of every seventh pixel has at places x, y.
 
-    `picture` (T, ...) is whose map, of places (T, ..., 2); -1 beyond the map.
+    `picture` (T, ...) is whose map, of places (T, ..., 2); `beyond` is what is beyond the map.
     """
     column, row = (places_px / STRIDE_PX).round().long().unbind(-1)
     rows, columns = seen.shape[1:]
     inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
     there = seen[picture, row.clamp(0, rows - 1), column.clamp(0, columns - 1)]
-    return torch.where(inside, there.long(), -1)
+    return torch.where(inside, there, beyond)

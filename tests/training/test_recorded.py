@@ -24,7 +24,6 @@ import subprocess
 import sys
 from typing import Any
 
-from mahmr_model.body.data import OPEN_BODY
 from mahmr_model.checkpoint import read_checkpoint
 import numpy as np
 import pytest
@@ -41,13 +40,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from training.batches import DeviceBatch
 from training.command import main
-from training.config import load_config
+from training.config import load_config, TOKEN_LOSSES
 from training.lesson import ENCODER_LOSSES, Lesson, new_lesson
 from training.losses.losses import fov, map_losses
 from training.recorded import RecordedStep
-from training.run_data import training_data
-from training.scene_pictures import collate_scenes, SceneStudio
 from training.scene_pool import ScenePool
+from training.static_encoder import StaticEncoder
 from training.token_people import parts_of_tokens, people_of_tokens, token_losses
 
 
@@ -75,21 +73,41 @@ def test_its_losses_are_those_of_the_recipe(rendered: DeviceBatch) -> None:
     shown = (people_of_tokens(said, truth.person_map) >= 0).sum()
     near = (parts_of_tokens(said, truth.part_map) > 0).any(1).sum()
     for name, value in token_losses(said, truth, SIZES.input_size).items():
-        expected[name] = value * cells / (near if name == 'token_parts' else shown)
+        around = name in ('token_parts', 'token_depths')
+        expected[name] = value * cells / (near if around else shown)
     for name, value in expected.items():
         assert by_name[name] == pytest.approx(float(value), rel=2e-3)
 
 
-def test_the_whole_network_learns(tmp_path: Path) -> None:
+def test_tokens_that_are_of_no_picture_teach_nothing(rendered: DeviceBatch) -> None:
+    """Nor do places where nobody is seen, whose depth is infinite."""
+    lesson = Lesson(config_of_tiny(), BODY, 6)
+    network = network_of_all_levels(rendered)
+    pictures = pool_of(rendered, network)
+    assert pictures.depth_map.isinf().any()
+    encoding = StaticEncoder(SIZES, 6)(network, pictures.images.float(), pictures.size_hw)
+    # Every second token of a picture as well, as the last rows may show nobody anyway.
+    real = encoding.real & (torch.arange(len(encoding.real)) % 2 == 0)
+    features = encoding.tokens.features.detach().requires_grad_()
+    encoding = replace(encoding, real=real, tokens=replace(encoding.tokens, features=features))
+    losses = lesson.token_losses(encoding, pictures)
+    assert set(losses) == set(TOKEN_LOSSES)
+    for loss in losses.values():
+        assert 0 < loss.item() < np.inf
+        (gradient,) = torch.autograd.grad(loss, features, retain_graph=True)
+        assert gradient.isfinite().all()
+        assert gradient[real].any()
+        assert not gradient[~real].any()
+
+
+def test_the_whole_network_learns(rendered: DeviceBatch) -> None:
     config = replace(config_of_tiny(), losses=load_config('open_1').losses, mixed_precision='bf16')
     config.check_training()
     config = replace(config, training=replace(config.training, batch_size=2))
     lesson = new_lesson(config, BODY)
+    lesson.network.load_state_dict(network_of_all_levels(rendered).state_dict())
     pool = ScenePool(SIZES, 16, CPU)
-    studio = SceneStudio(BODY, SIZES, CPU, mirrored=True)
-    scenes = training_data(config, OPEN_BODY)
-    batch = studio(collate_scenes([scenes[i] for i in range(4)]), range(4))
-    pool.put(batch, lesson.network.cells(batch.images).yx)
+    pool.put(rendered, lesson.network.cells(rendered.images).yx)
     step = RecordedStep(config, lesson, pool, CPU)
     before = {name: p.detach().clone() for name, p in lesson.named_parameters()}
     for _ in range(2):  # the box heads end with zeros at first
@@ -99,6 +117,7 @@ def test_the_whole_network_learns(tmp_path: Path) -> None:
     assert all(np.isfinite(value) for value in losses.values())
     same = {n for n, p in lesson.named_parameters() if torch.equal(p, before[n])}
     assert same == set()
+    step.check_finite('tiny')
 
 
 def test_it_learns_and_leaves_weights_for_the_next_stage(tmp_path: Path) -> None:

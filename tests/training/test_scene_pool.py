@@ -34,6 +34,8 @@ def test_the_pool_holds_what_was_rendered(rendered: DeviceBatch) -> None:
     network = tiny_model(config_of_tiny()).network
     pool, cells = ScenePool(SIZES, 12, CPU), network.cells(rendered.images)
     pool.put(rendered, cells.yx)
+    for left in (pool.pictures.person_map, pool.pictures.part_map, pool.pictures.depth_map):
+        left.fill_(1)  # as of pictures that were there before
     pool.put(rendered, cells.yx)
     assert len(pool) == 6  # the others are about to be replaced
     pictures, truth = pool.pictures.at(torch.arange(6, 12)), rendered.truth
@@ -61,6 +63,7 @@ def test_the_pool_holds_what_was_rendered(rendered: DeviceBatch) -> None:
         )
         assert truth.person_map is not None
         assert truth.part_map is not None
+        assert truth.depth_map is not None
         seen = truth.person_map[number, : -(-height // 7), : -(-width // 7)]
         mine = pictures.person_map[number, : seen.shape[0], : seen.shape[1]].long()
         assert (mine == torch.where(seen < 0, -1, seen - int(first))).all()
@@ -68,9 +71,20 @@ def test_the_pool_holds_what_was_rendered(rendered: DeviceBatch) -> None:
         assert (parts[seen >= 0] >= 0).all()
         assert (parts > 0).any()
         assert (pictures.part_map[number, : seen.shape[0], : seen.shape[1]] == parts).all()
-        for one in (pictures.person_map[number], pictures.part_map[number]):
-            assert (one[slice(seen.shape[0], None)] == -1).all()
-            assert (one[:, slice(seen.shape[1], None)] == -1).all()
+        depths_m = pictures.depth_map[number]
+        assert depths_m.dtype == torch.float16
+        near = depths_m[: seen.shape[0], : seen.shape[1]].float()
+        assert torch.equal(near.isposinf(), seen < 0)
+        assert (near[seen >= 0].abs() < 1.5).all()
+        expected = truth.depth_map[number, : seen.shape[0], : seen.shape[1]]
+        torch.testing.assert_close(near, expected, rtol=1e-3, atol=1e-3)
+        for one, nobody in (
+            (pictures.person_map[number], -1),
+            (pictures.part_map[number], -1),
+            (depths_m, torch.inf),
+        ):
+            assert (one[slice(seen.shape[0], None)] == nobody).all()
+            assert (one[:, slice(seen.shape[1], None)] == nobody).all()
 
 
 def test_a_batch_takes_the_place_of_the_oldest(rendered: DeviceBatch) -> None:

@@ -21,7 +21,7 @@ from dataclasses import replace
 from accelerate import Accelerator
 from mahmr_model.body.data import load_body, OPEN_BODY
 from tiny import MODEL, run_config, tiny_model, WEIGHTS
-from training.config import DataSource
+from training.config import DataSource, TOKEN_LOSSES
 from training.recipe import MeshRecipe
 from training.run_data import training_data
 from training.sampling import EpochSampler, StepOrder, training_loader
@@ -33,7 +33,7 @@ def test_every_parameter_has_a_gradient_and_every_loss_a_value() -> None:
     scenes = DataSource('scenes', 'train', count=40)
     config = run_config(
         model=replace(MODEL, input_size=168, shapes=11),
-        losses=WEIGHTS | {'token_j2ds': 1.0, 'token_j3ds': 1.0, 'token_parts': 1.0},
+        losses=WEIGHTS | dict.fromkeys(TOKEN_LOSSES, 1.0),
         body='open',
     )
     config = replace(config, data=replace(config.data, training=(scenes,)))

@@ -16,11 +16,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
 
 from mahmr_model.body.data import load_body, OPEN_BODY
-from mahmr_model.body.joints import SMPL_JOINT_NAMES
+from mahmr_model.body.joints import JOINT_NAMES_45, SMPL_JOINT_NAMES
 from mahmr_model.config import ModelConfig
 from mahmr_model.preprocess import pad_and_normalise
 import numpy as np
@@ -101,8 +102,8 @@ def test_truth_is_that_of_the_sample_pipeline(renderer: SceneRenderer) -> None:
     for field in fields(BatchTruth):
         ours = getattr(truth, field.name)
         parts = [getattr(one, field.name) for one, _ in alone]
-        if field.name in ('person_map', 'part_map'):
-            assert ours is not None  # what they show is tested with the tokens that learn from it
+        if field.name in ('person_map', 'part_map', 'depth_map'):
+            assert ours is not None  # what they show is tested below and where tokens learn it
         elif isinstance(ours, tuple):
             assert ours == sum(parts, ()), field.name
         elif field.name == 'scale_map':
@@ -175,6 +176,26 @@ def test_left_parts_of_mirror_images_are_those_of_people_who_face_us(
             assert left.quantile(0.1) > right.quantile(0.9)
 
 
+def test_mirror_images_have_mirrored_depths(renderer: SceneRenderer) -> None:
+    """In pictures of two widths in which every seventh pixel is one in the mirror, too."""
+    widths = 39 * STRIDE_PX + 1, 28 * STRIDE_PX + 1
+    scenes = [
+        replace(scene([(0.4, 0.3), (-0.6, 3.0), (0.2, 5.0)]), size_hw=(SIZE, widths[0])),
+        replace(scene([(0.1, 2.0)]), size_hw=(SIZE, widths[1])),
+    ]
+    numbers, rendered = with_mirror_images(SceneNumbers.of(scenes), renderer(scenes))
+    faces = torch.from_numpy(load_body(OPEN_BODY).faces)
+    truth = SceneTruth(faces, SIZE, 11)(numbers, rendered)
+    assert truth.people == (2, 1, 2, 1)
+    assert truth.depth_map is not None
+    for picture, width in enumerate(widths):
+        columns = slice(width // STRIDE_PX + 1)
+        depths, mirrored = truth.depth_map[picture], truth.depth_map[2 + picture]
+        assert torch.equal(mirrored[:, columns], depths[:, columns].flip(1))
+        assert not torch.equal(mirrored, depths)
+        assert mirrored[:, columns.stop :].isposinf().all()
+
+
 def flipped_target(one: Scene) -> Target:
     maker = SampleMaker(WorkerBodies(OPEN_BODY, ('neutral',)), SampleConfig(SIZE, 11))
     picture = np.zeros((*one.size_hw, 3), np.uint8)
@@ -220,9 +241,67 @@ def test_parts_are_known_of_people_who_are_not_asked_for(renderer: SceneRenderer
     assert truth.people == (0,)
     assert truth.person_map is not None
     assert truth.part_map is not None
+    assert truth.depth_map is not None
     assert (truth.person_map == -1).all()
+    assert truth.depth_map.isposinf().all()
     assert (truth.part_map >= 0).sum() > 100
     assert torch.equal(truth.part_map, rendered.part[:, ::STRIDE_PX, ::STRIDE_PX])
+
+
+def test_depths_are_behind_the_root_of_who_is_seen(renderer: SceneRenderer) -> None:
+    """Pixel by pixel, of people who are asked for; the first one is beside the lens."""
+    scenes = [
+        scene([(0.4, 0.3), (-0.6, 3.0), (0.2, 5.0)]),
+        replace(scene([(0.1, 2.0)]), size_hw=(SIZE, 196)),
+    ]
+    truth, rendered = rendered_truth(renderer, scenes)
+    assert truth.people == (2, 1)
+    assert truth.depth_map is not None
+    roots_m = rendered.joints_camera_m[:, 0, 2].tolist()
+    seen = Counter[int]()
+    height, width = rendered.person.shape[1:]
+    assert truth.depth_map.shape == (2, -(-height // STRIDE_PX), -(-width // STRIDE_PX))
+    for (picture, row, column), depth in np.ndenumerate(truth.depth_map.numpy()):
+        pixel = picture, row * STRIDE_PX, column * STRIDE_PX
+        number = int(rendered.person[pixel])
+        person = (0, 3)[picture] + number if number >= 0 else -1
+        seen[person] += 1
+        if person in (-1, 0):
+            assert depth == np.inf
+        else:
+            expected = float(rendered.depth_m[pixel]) - roots_m[person]
+            assert depth == pytest.approx(expected, abs=1e-5)
+            assert abs(depth) < 0.8
+    assert all(seen[person] > 20 for person in (-1, 0, 1, 2, 3))
+
+
+def test_hands_are_as_far_before_or_behind_the_root_as_their_joints(
+    renderer: SceneRenderer,
+) -> None:
+    """Of somebody whose left arm points at us a little and whose right arm away, and mirrored."""
+    one = scene([(-0.7, 2.4), (0.7, 3.0)])
+    for side in ('left', 'right'):
+        # Turned about the axis that points up: the left arm forwards, the right one backwards.
+        one.pose_axis_angle[:, 3 * SMPL_JOINT_NAMES.index(f'{side}_shoulder') + 1] = -0.8
+    numbers, rendered = with_mirror_images(SceneNumbers.of([one]), renderer([one]))
+    faces = torch.from_numpy(load_body(OPEN_BODY).faces)
+    truth = SceneTruth(faces, SIZE, 11)(numbers, rendered)
+    assert truth.people == (2, 2)
+    assert truth.person_map is not None
+    assert truth.part_map is not None
+    assert truth.depth_map is not None
+    for person, joints in enumerate(truth.joints_camera_m - truth.joints_camera_m[:, :1]):
+        for side in ('left', 'right'):
+            middle = float(joints[JOINT_NAMES_45.index(f'{side}_middle'), 2])
+            wrist = float(joints[JOINT_NAMES_45.index(f'{side}_wrist'), 2])
+            assert abs(wrist) > 0.25
+            assert (wrist < 0) == ((side == 'left') == (person < 2))
+            places = truth.part_map == SMPL_JOINT_NAMES.index(f'{side}_hand')
+            places |= truth.part_map == SMPL_JOINT_NAMES.index(f'{side}_wrist')
+            depths = truth.depth_map[places & (truth.person_map == person)]
+            assert len(depths) > 0
+            assert (depths > min(wrist, middle) - 0.06).all()
+            assert (depths < max(wrist, middle) + 0.06).all()
 
 
 def test_studio_gives_normalised_pictures_beside_their_truth() -> None:

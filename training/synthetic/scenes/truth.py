@@ -126,6 +126,7 @@ class SceneTruth:
         depths = torch.stack([z, z / focal], 1)
         vertices = rendered.vertices_camera_m[rows]
         every = (True,) * len(grids)
+        person_map = _person_map(rendered, kept, everybody)
         return BatchTruth(
             sizes_hw=scenes.sizes_hw,
             people=tuple(np.bincount(picture, minlength=len(grids)).tolist()),
@@ -143,8 +144,9 @@ class SceneTruth:
             depth_layers=torch.full_like(rows, LAYERS_UNKNOWN),
             scale_map=self._scale_map(vertices, intrinsics, picture, grids, boxes, depths),
             picture_focal_px=scenes.intrinsics[:, 0, 0],
-            person_map=_person_map(rendered, kept, everybody),
+            person_map=person_map,
             part_map=rendered.part[:, ::STRIDE_PX, ::STRIDE_PX].contiguous(),
+            depth_map=_depth_map(rendered, person_map, z),
         )
 
     def _boxes(self, joints_px: Tensor, size_px: Tensor) -> Tensor:
@@ -214,6 +216,13 @@ def _person_map(rendered: Rendered, kept: Bools, picture: Ints) -> Tensor:
     seen = rendered.person[:, ::STRIDE_PX, ::STRIDE_PX].long()
     pictures = torch.arange(len(counts), device=device)[:, None, None]
     return on_device(table, device)[pictures, seen]
+
+
+def _depth_map(rendered: Rendered, person_map: Tensor, root_z_m: Tensor) -> Tensor:
+    """Return `BatchTruth.depth_map`; `root_z_m` (P,) is of the kept people."""
+    nobody = root_z_m.new_full((1,), -torch.inf)  # a last one, which the number -1 finds
+    roots = torch.cat([root_z_m, nobody])[person_map]
+    return rendered.depth_m[:, ::STRIDE_PX, ::STRIDE_PX] - roots
 
 
 def seen_pixels(rendered: Rendered, picture: Ints) -> Tensor:
