@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 import logging
 import math
 from pathlib import Path
+import signal
 import sys
 
 from mahmr_model import __version__
@@ -33,7 +34,7 @@ from mahmr_model.files import written_beside
 from mahmr_model.pictures import list_pictures, read_picture, Video, video_writer
 from mahmr_model.predictor import DEFAULT_THRESHOLD, Predictor
 from mahmr_model.render import draw_panel
-from mahmr_model.results import result_paths, save_people
+from mahmr_model.results import remove_results_from, result_paths, save_people
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_model.types import Camera, ImageArray
 import numpy as np
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, or 2 where something was wrong with the input."""
     logging.basicConfig(format='%(levelname)s: %(message)s', level=logging.WARNING)
     options = _parser().parse_args(arguments)
+    # As Ctrl-C: what is half-written is taken away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(options.run(options))
     except UserError as error:
@@ -242,6 +245,7 @@ def _run_video(options: argparse.Namespace) -> int:
             count += 1
         if count == 0:
             raise UserError(f'{options.input}: no frame of this video can be read; convert it.')
+    remove_results_from(out / name, count)  # of a longer video of the same name
     video.close()
     _say(f'{count} frames done; results in {out / name} and {out / name}.mp4')
     if count < video.announced_frames:

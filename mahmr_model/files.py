@@ -26,6 +26,18 @@ import tempfile
 from mahmr_model.errors import UserError
 
 
+def check_writable(path: Path) -> None:
+    """Raise UserError where a file cannot be written to `path`; leaves nothing there."""
+    try:
+        if path.is_dir():
+            raise OSError('it is a folder')
+        folder = next(one for one in path.parents if one.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Do what `all_written_beside` does for one path."""
@@ -56,10 +68,7 @@ def all_written_beside(*paths: Path) -> Iterator[list[Path]]:
             temporary.chmod(0o666 & ~_umask())  # mkstemp's own mode shuts everyone else out
             temporary.replace(path)
     except OSError as error:
-        raise UserError(
-            f'{paths[0]} cannot be written ({error.strerror or error}); name another folder, or '
-            'make this one writable and free space.'
-        ) from error
+        raise _refused(paths[0], error) from error
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
@@ -86,13 +95,17 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
         temporary.chmod(0o777 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise UserError(
-            f'{path} cannot be written ({error.strerror or error}); name another folder, or make '
-            'this one writable and free space.'
-        ) from error
+        raise _refused(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f'{path} cannot be written ({error.strerror or error}); name another folder, or make '
+        'this one writable and free space.'
+    )
 
 
 def _umask() -> int:

@@ -40,6 +40,9 @@ ARRAYS = (
 """The arrays of `People` that describe each person, first axis the person."""
 
 
+SUFFIXES = ('.npz', '.json', '.png')
+
+
 def save_people(stem: Path, people: People, source: str, panel_rgb: ImageArray) -> list[Path]:
     """
     Write `stem`.npz, `stem`.json and `stem`.png, all of them or none.
@@ -67,7 +70,14 @@ def save_people(stem: Path, people: People, source: str, panel_rgb: ImageArray) 
 
 def result_paths(stem: Path) -> list[Path]:
     """Return the files that `save_people` writes."""
-    return [stem.with_name(stem.name + suffix) for suffix in ('.npz', '.json', '.png')]
+    return [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
+
+
+def remove_results_from(folder: Path, first: int) -> None:
+    """Remove the results of a video's frames, which six digits name, from number `first` on."""
+    for path in folder.glob('[0-9]' * 6 + '.*'):
+        if path.suffix in SUFFIXES and int(path.stem) >= first:
+            path.unlink()
 
 
 def as_json(people: People, source: str) -> dict[str, Any]:

@@ -9,13 +9,14 @@
 # Every GPU takes part; one with less than 80 GB wants a smaller data.kept_scenes, 4096 for 24 GB.
 # Without a GPU two processes share the cores like two GPUs. After each stage its weights go to OUT as
 # float16.
-# Called again after an interruption it goes on with the stage that was interrupted, from its start.
+# Called again after an interruption it goes on with the stage that was interrupted, from its start;
+# one that was done is only exported. runs/open_* are of one training: move them away before another.
 #
 # KEY=VALUE are for all stages; PYTHON names the interpreter, CONFIGS another folder of open_*.yaml.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 minutes=$1 out=$2
@@ -28,6 +29,14 @@ overrides=("$@")
 cd "$(dirname "$0")/.."
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+for name in open_{0,1,2,3,3_plain}; do # before a log says that they are of this training
+    if [ -f "runs/$name/weights.safetensors" ] && [ ! -f "$out/$name.log" ] &&
+        [ ! -f "$out/$name.safetensors" ]; then
+        echo "error: runs/$name holds another training's weights; move it away, or name that" \
+            "training's OUT" >&2
+        exit 2
+    fi
+done
 python=${PYTHON:-python3}
 export PYTHONPATH=.${PYTHONPATH:+:$PYTHONPATH}
 if ! gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())'); then
@@ -45,13 +54,15 @@ stage() { # NAME SHARE of the minutes: train unless done, then export beside wha
     if [ -n "${CONFIGS:-}" ]; then
         config=$CONFIGS/$name.yaml
     fi
-    if [ -f "$out/$name.log" ]; then # it was interrupted
-        rm -f "runs/$name/weights.safetensors"
+    if ! grep -qs 'done after' "$out/$name.log"; then
+        if [ -f "$out/$name.log" ]; then # it was interrupted
+            rm -f "runs/$name/weights.safetensors"
+        fi
+        time=$("$python" -c "print($minutes * $2)")
+        echo "$name: $time minutes from $(date +%T)"
+        "${launcher[@]}" training/main.py --mode train --cfg "$config" \
+            "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
     fi
-    time=$("$python" -c "print($minutes * $2)")
-    echo "$name: $time minutes from $(date +%T)"
-    "${launcher[@]}" training/main.py --mode train --cfg "$config" \
-        "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
     "$python" -m training.export "runs/$name" "$out/$name.safetensors" &
     exports+=($!)
 }

@@ -17,14 +17,19 @@
 from collections.abc import Callable
 import json
 from pathlib import Path
+import re
 import shutil
+import subprocess
+import sys
+import time
 
 import cv2
 from mahmr_model.cli import main
 import numpy as np
 import pytest
 
-DEMO = Path(__file__).resolve().parents[1] / 'demo'
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / 'demo'
 
 
 pytestmark = pytest.mark.usefixtures('untrained')
@@ -82,12 +87,16 @@ def test_pictures_of_a_folder(run: Callable, tmp_path: Path) -> None:
     assert panel.std() > 20
 
 
-def test_a_video(run: Callable, tmp_path: Path) -> None:
-    video = tmp_path / 'short.mp4'
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*'mp4v'), 10, (320, 240))
-    for _ in range(3):
+def grey_video(path: Path, frames: int) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10, (320, 240))
+    for _ in range(frames):
         writer.write(np.full((240, 320, 3), 60, np.uint8))
     writer.release()
+    return path
+
+
+def test_a_video(run: Callable, tmp_path: Path) -> None:
+    video = grey_video(tmp_path / 'short.mp4', 3)
     code, said = run('video', video)
     assert code == 0, said
     assert '3 frames done' in said
@@ -102,6 +111,34 @@ def test_a_video(run: Callable, tmp_path: Path) -> None:
     assert ids[0] == ids[1] == ids[2]
     capture = cv2.VideoCapture(str(tmp_path / 'out' / 'short.mp4'))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
+def test_a_shorter_video_of_the_same_name_takes_the_place_of_all_frames(
+    run: Callable, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'out' / 'short'
+    for frames in (4, 2):
+        assert run('video', grey_video(tmp_path / 'short.mp4', frames))[0] == 0
+        (folder / '000009.txt').write_text('not of ours')
+        assert len(left_behind(folder)) == 3 * frames + 1
+
+
+def test_a_stopped_video_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """By the signal of a service manager, too."""
+    out = tmp_path / 'out'
+    video = DEMO / 'street.mp4'
+    command = [sys.executable, '-m', 'mahmr_model.cli', 'video', str(video), '--out', str(out)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(out.glob('street/000000.npz')):
+            time.sleep(0.05)
+        assert list(out.glob('.street.*.mp4'))
+        process.terminate()
+        assert process.stderr is not None
+        assert process.stderr.read().endswith('stopped\n')
+    assert process.returncode == 130
+    left = left_behind(out)
+    assert left
+    assert all(re.fullmatch(r'street/\d{6}\.(npz|json|png)', name) for name in left), left
 
 
 def test_a_smoothed_video(run: Callable, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ import sys
 
 from mahmr_model.body.data import OPEN_BODY
 from mahmr_model.errors import UserError
-from mahmr_model.files import written_beside
+from mahmr_model.files import all_written_beside, check_writable
 from mahmr_model.predictor import choose_device, Predictor
 from mahmr_model.weights import load_model
 import torch
@@ -57,9 +57,28 @@ class Measured:
 def compare(
     weights: Sequence[Path], count: int, device: torch.device, batch_size: int, threshold: float
 ) -> dict[str, dict[str, float]]:
-    """Return the measures of each file of weights by its name, over the first `count` scenes."""
+    """
+    Return the measures of each file of weights by its name, over the first `count` scenes.
+
+    Raises UserError where two are of one name, or of different input sizes.
+    """
+    by_name: dict[str, Path] = {}
+    for path in weights:
+        if path.stem in by_name:
+            raise UserError(
+                f'{by_name[path.stem]} and {path} have one name, {path.stem}, which would be one '
+                'column; rename one of them, or measure them in separate calls.'
+            )
+        by_name[path.stem] = path
     measured = [_start(path, device, threshold) for path in weights]
-    size = measured[0].predictor.network.config.input_size
+    sizes = [one.predictor.network.config.input_size for one in measured]
+    size = sizes[0]
+    if set(sizes) != {size}:
+        each = ', '.join(f'{path} {one}' for path, one in zip(weights, sizes, strict=True))
+        raise UserError(
+            'Scenes are rendered once for all weights, which want pictures of one size, but these '
+            f'take different ones, in pixels: {each}; measure them in separate calls.'
+        )
     scenes = RenderedScenes(lambda: SceneSamples(OPEN_BODY, size, 11, device), range(count))
     progress = tqdm(total=count, unit='scene', disable=None)
     for batch in scenes.batches(0, 1, batch_size):
@@ -114,22 +133,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--threshold', type=float, default=0.3)
     parser.add_argument('--device', help='else CUDA where there is one')
     options = parser.parse_args(arguments)
+    outs = [options.out / f'{path.stem}.json' for path in options.weights]
+    outs.append(options.out / 'table.md')
     try:
+        if min(options.count, options.batch) < 1:
+            raise UserError(
+                f'--count and --batch are at least 1, not {options.count} and {options.batch}.'
+            )
+        for path in outs:
+            check_writable(path)
         device = choose_device(options.device or 'auto')
         measures = compare(
             options.weights, options.count, device, options.batch, options.threshold
         )
+        texts = []
+        for path in options.weights:
+            # Which file it is that the numbers are of, and how they were come by.
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            about = {'weights_sha256': digest, 'threshold': options.threshold}
+            texts.append(json.dumps(about | measures[path.stem], indent=1) + '\n')
+        texts.append(table(measures))
+        with all_written_beside(*outs) as temporaries:
+            for temporary, text in zip(temporaries, texts, strict=True):
+                temporary.write_text(text)
     except UserError as error:
         sys.stderr.write(f'error: {error}\n')
         return 2
-    for path in options.weights:
-        # Which file it is that the numbers are of, and how they were come by.
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        about = {'weights_sha256': digest, 'threshold': options.threshold}
-        with written_beside(options.out / f'{path.stem}.json') as temporary:
-            temporary.write_text(json.dumps(about | measures[path.stem], indent=1) + '\n')
-    with written_beside(options.out / 'table.md') as temporary:
-        temporary.write_text(table(measures))
     sys.stdout.write(table(measures))
     return 0
 

@@ -33,6 +33,7 @@ import sys
 
 from mahmr_model.checkpoint import BodyKind, load_state, read_checkpoint, save_weights
 from mahmr_model.errors import UserError
+from mahmr_model.files import check_writable
 from mahmr_model.network import MAHMR
 from mahmr_model.predictor import DEFAULT_THRESHOLD
 import torch
@@ -107,12 +108,21 @@ def _read(source: Path) -> tuple[MAHMR, BodyKind]:
 
 
 def check_export(run: Path, out: Path) -> Path:
-    """Return the file of weights of a run; raises UserError where `out` cannot be written."""
+    """
+    Return the file of weights of a run.
+
+    Raises UserError where there is no such run, or where `out` cannot be written.
+    """
+    if not run.exists():
+        raise UserError(
+            f'{run}: there is no such run or file; name the folder of a run, or a file of weights.'
+        )
     source = run / WEIGHTS if run.is_dir() else run
     if source.resolve() == out.resolve():
         raise UserError(f'{out}: this is the file that is read; name another one to write.')
     if out.suffix != '.safetensors':
         raise UserError(f'{out}: the file to write should end in .safetensors.')
+    check_writable(out)
     return source
 
 

@@ -29,9 +29,10 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import InvalidTopicNameException, ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.validate_topic_name import validate_topic_name
 
 CAMERA_NAME = re.compile(r'[A-Za-z]\w*')
 
@@ -70,6 +71,10 @@ class Spec:
             return f'{self.name} is one of {", ".join(self.choices)}, not "{value}"'
         if self.name == 'default_frame' and not value:
             return 'default_frame is empty; it takes the place of an empty frame'
+        if self.name == 'file' and not value:
+            return 'file is empty; name a video or a folder of pictures, -p file:=…'
+        if value and (self.name == 'name' or self.name.endswith('_topic')):
+            return _fault_of_topic(self.name, value)
         if self.name == 'mesh_faces':
             return _fault_of_mesh_faces(value)
         if self.name == 'cameras':
@@ -392,6 +397,17 @@ def _fault_of_names(names: Sequence[str]) -> str | None:
             return f'cameras has "{name}"; a name is a letter, then letters, digits, underscores'
     if len(set(names)) < len(names):
         return f'cameras has a name twice: {", ".join(names)}'
+    return None
+
+
+def _fault_of_topic(parameter: str, topic: str) -> str | None:
+    try:
+        validate_topic_name(topic)
+    except InvalidTopicNameException:
+        return (
+            f'{parameter} is "{topic}"; ROS takes letters, digits, _ and / for the name of a '
+            'topic, no digit behind a /'
+        )
     return None
 
 

@@ -29,10 +29,9 @@ import traceback
 from mahmr_model.errors import UserError
 from mahmr_node.inference import load_predictor, LoadPredictor
 from mahmr_node.node import MahmrNode
-import rclpy
+from mahmr_node.start import start
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
 # Seconds after a signal: how long a frame in the network may take to come out of it, and when
@@ -46,8 +45,8 @@ FAULT_PAUSE_S = 0.1
 
 def run(args: list[str] | None, load: LoadPredictor | None, ended: threading.Event) -> int:
     """Run the node until `ended` is set, by a signal; return the exit code."""
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        start(args)
         node = MahmrNode(load or load_predictor)
     except UserError as error:
         get_logger('mahmr').fatal(str(error))

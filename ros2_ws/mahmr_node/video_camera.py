@@ -32,13 +32,13 @@ import cv2
 from mahmr_model.errors import UserError
 from mahmr_model.types import Camera, ImageArray
 from mahmr_node.parameters import declare, Spec
+from mahmr_node.start import start
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -197,9 +197,8 @@ class VideoCamera(Node):
 
 def run(args: list[str] | None, ended: threading.Event) -> int:
     """Play until the end of the video or until `ended` is set; return the exit code."""
-    # rclpy's own handlers would take the context away from under a picture being published.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        start(args)
         camera = VideoCamera()
         while not camera.done and not ended.is_set():
             rclpy.spin_once(camera, timeout_sec=0.1)

@@ -35,6 +35,8 @@ from ros_tools import (
 )
 import stand_in
 
+VIDEO_CAMERA = ['-c', 'from mahmr_node.main import video_camera; video_camera()']
+
 
 def test_round_trip(rig: Rig) -> None:
     """Every state does what it should: only the active node listens and publishes."""
@@ -278,6 +280,8 @@ def test_autostart_and_two_beside_each_other(rig: Rig) -> None:
         ('cameras', '[two words]', 'cameras has "two words"'),
         ('cameras', '[]', 'cameras'),
         ('precision', 'int3', 'precision is one of auto, float32'),
+        ('camera.image_topic', 'bad topic', 'camera.image_topic is "bad topic"'),
+        ('camera.camera_info_topic', 'x/1', 'camera.camera_info_topic is "x/1"'),
         ('confidence_threshold', 'high', 'confidence_threshold'),
         ('confidence_threshold', '1.5', 'confidence_threshold'),
     ],
@@ -287,4 +291,14 @@ def test_bad_parameter_at_start(rig: Rig, name: str, value: str, said: str) -> N
     process = rig.start([str(STAND_IN)], parameters={name: value}, fails=True)
     assert process.wait() == 2
     assert said in process.output
+    assert 'Traceback' not in process.output
+
+
+@pytest.mark.parametrize('program', [[str(STAND_IN)], VIDEO_CAMERA])
+def test_arguments_that_ros_does_not_take(rig: Rig, program: list[str]) -> None:
+    """Such as a file of parameters that is not there."""
+    process = rig.start([*program, '--ros-args', '--params-file', '/nothere.yaml'], fails=True)
+    assert process.wait() == 2
+    assert '/nothere.yaml' in process.output
+    assert 'correct what stands behind --ros-args' in process.output
     assert 'Traceback' not in process.output

@@ -103,6 +103,20 @@ def test_signal_while_starting(rig: Rig, folder: Path) -> None:
     assert process.stop(signal.SIGINT) < 5.0
 
 
+@pytest.mark.parametrize(
+    ('parameters', 'said'),
+    [
+        ({}, 'file is empty; name a video or a folder of pictures'),
+        ({'file': 'x.mp4', 'name': 'a b'}, 'name is "a b"'),
+    ],
+)
+def test_bad_parameters(rig: Rig, parameters: dict[str, str], said: str) -> None:
+    process = rig.start(PROGRAM, parameters, fails=True)
+    assert process.wait() == 2
+    assert said in process.output
+    assert 'Traceback' not in process.output
+
+
 @pytest.mark.parametrize('name', ['missing.mp4', 'text.mp4', 'empty'])
 def test_bad_file(rig: Rig, tmp_path: Path, name: str) -> None:
     """What cannot be played is named in one sentence, with an exit code."""

@@ -85,3 +85,14 @@ def test_a_network_that_finds_nobody_is_not_calibrated(
     assert main([str(blind), str(out), '--count', '1', '--device', 'cpu']) == 2
     assert 'finds none of the people of 1 scenes' in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('training.calibrate.calibrated', lambda *_: pytest.fail('measured'))
+    (tmp_path / 'file').touch()
+    (tmp_path / 'folder.safetensors').mkdir()
+    for out in (tmp_path / 'file' / 'out.safetensors', tmp_path / 'folder.safetensors'):
+        assert main([str(OPEN), str(out), '--device', 'cpu']) == 2
+        assert f'{out} cannot be written' in capsys.readouterr().err

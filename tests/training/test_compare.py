@@ -16,13 +16,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import hashlib
 import json
 from pathlib import Path
 
 from mahmr_model.checkpoint import save_weights
 import pytest
-from tiny import run_config, tiny_model
+from tiny import MODEL, run_config, tiny_model
 from training.compare import main
 
 
@@ -51,3 +52,71 @@ def test_weights_that_are_missing_leave_nothing(
     assert main([str(tmp_path / 'out'), str(tmp_path / 'none.safetensors')]) == 2
     assert 'none.safetensors' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights that nothing may be measured of."""
+
+    def measured(*_: object) -> None:
+        pytest.fail('something was measured')
+
+    monkeypatch.setattr('training.compare.RenderedScenes', measured)
+    path = tmp_path / 'one.safetensors'
+    save_weights(tiny_model(run_config()).network, path, 'open')
+    return path
+
+
+def test_weights_of_different_input_sizes_are_not_measured_on_the_same_pictures(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    larger = tmp_path / 'larger.safetensors'
+    config = run_config(model=replace(MODEL, input_size=224))
+    save_weights(tiny_model(config).network, larger, 'open')
+    assert main([str(tmp_path / 'out'), str(weights), str(larger), '--device', 'cpu']) == 2
+    assert f'{weights} 112, {larger} 224; measure them' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_files_of_one_name_would_be_one_column(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / 'other' / weights.name
+    other.parent.mkdir()
+    weights.rename(other)  # what it is called is looked at before it is read
+    assert main([str(tmp_path / 'out'), str(weights), str(other), '--device', 'cpu']) == 2
+    assert f'{weights} and {other} have one name' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('out', ['file', 'file/below', 'taken'])
+def test_where_nothing_can_be_written_nothing_is_measured(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    (tmp_path / 'file').touch()
+    (tmp_path / 'taken' / 'table.md').mkdir(parents=True)
+    assert main([str(tmp_path / out), str(weights), '--device', 'cpu']) == 2
+    assert 'cannot be written' in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_after_all_is_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, out = tmp_path / 'one.safetensors', tmp_path / 'out'
+    weights.touch()
+
+    def compared(*_: object) -> dict[str, dict[str, float]]:
+        out.touch()
+        return {'one': {'pictures': 2}}
+
+    monkeypatch.setattr('training.compare.compare', compared)
+    assert main([str(out), str(weights), '--device', 'cpu']) == 2
+    assert 'cannot be written' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--count', '--batch'])
+def test_a_comparison_is_of_something(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert main([str(tmp_path / 'out'), str(weights), option, '0', '--device', 'cpu']) == 2
+    assert 'at least 1' in capsys.readouterr().err

@@ -20,11 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mahmr_model.checkpoint import read_checkpoint, save_weights
+from mahmr_model.errors import UserError
 from mahmr_model.weights import load_model
 import pytest
 from tiny import MODEL, run_config, tiny_model
 import torch
-from training.export import main
+from training.export import check_export, main
 from training.recipe import training_extras
 from training.train_model import TrainingModel
 
@@ -120,3 +121,19 @@ def test_run_without_weights_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / 'empty').mkdir()
     assert main([str(tmp_path / 'empty'), str(tmp_path / 'out.safetensors')]) == 2
     assert 'empty/weights.safetensors' in capsys.readouterr().err
+
+
+def test_run_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / 'nothing'
+    assert main([str(run), str(tmp_path / 'out.safetensors')]) == 2
+    assert f'{run}: there is no such run or file' in capsys.readouterr().err
+
+
+def test_the_folder_to_write_to_is_tried_first(model: TrainingModel, tmp_path: Path) -> None:
+    run, out = tmp_path / 'run', tmp_path / 'new' / 'out.safetensors'
+    assert check_export(run, out) == run / 'weights.safetensors'
+    assert not out.parent.exists()
+    with pytest.raises(UserError, match='cannot be written'):
+        check_export(run, run / 'weights.safetensors' / 'below' / 'out.safetensors')
