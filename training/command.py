@@ -30,7 +30,7 @@ from mahmr_model.errors import UserError
 from mahmr_model.weights import load_model
 import torch
 from torch.utils.tensorboard import SummaryWriter
-from training.checkpoints import find_checkpoint, list_checkpoints
+from training.checkpoints import CHECKPOINTS, find_checkpoint, list_checkpoints
 from training.compiling import compile_parts
 from training.config import config_names, load_config, RunConfig, STAGES
 from training.data.dataset import Sample
@@ -124,6 +124,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
                 '392 pixels, and the steps beside them; lower data.kept_scenes, or '
                 'training.batch_size.'
             ) from error
+    checkpoint = find_checkpoint(folder / CHECKPOINTS, resume) if resume else None
     model = build_model(config, body)
     if config.training.compile and accelerator.device.type == 'cuda':
         compile_parts(model)
@@ -149,8 +150,8 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
         skip_limit=config.data.skip_limit,
         after_epoch=epoch_end,
     )
-    if resume:
-        trainer.resume(find_checkpoint(trainer.checkpoints, resume))
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
     elif list_checkpoints(trainer.checkpoints):
         raise UserError(
             f'{folder} holds the checkpoints of another run; go on with it by --resume, or name '

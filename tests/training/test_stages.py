@@ -94,6 +94,14 @@ def test_new_run_does_not_overwrite_an_old_one(
     assert '--resume' in capsys.readouterr().err
 
 
+def test_nothing_is_resumed_where_nothing_was_trained(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which is told before weights to start from are missed."""
+    assert train(tmp_path, data, '--stage', '3', '--resume') == 2
+    assert 'there is no checkpoint to resume from' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('name', ['3dpw_ft', 'hi4d_ft', 'panoptic_ft', 'rh_ft'])
 def test_fine_tune_runs(name: str, runs: Path, data: Path, tmp_path: Path) -> None:
     weights = runs / '3' / 'weights.safetensors'
