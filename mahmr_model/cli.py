@@ -34,7 +34,7 @@ from mahmr_model.files import written_beside
 from mahmr_model.pictures import list_pictures, read_picture, Video, video_writer
 from mahmr_model.predictor import DEFAULT_THRESHOLD, Predictor
 from mahmr_model.render import draw_panel
-from mahmr_model.results import remove_results_from, result_paths, save_people
+from mahmr_model.results import frame_stem, remove_results_from, result_paths, save_people
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_model.types import Camera, ImageArray
 import numpy as np
@@ -240,7 +240,8 @@ def _run_video(options: argparse.Namespace) -> int:
             if smoother is not None:
                 people = smoother.update(people, now_s)
             panel = draw_panel(frame, people)
-            save_people(out / name / f'{count:06d}', people, f'{options.input}#{count}', panel)
+            stem = frame_stem(out / name, count)
+            save_people(stem, people, f'{options.input}#{count}', panel)
             writer.write(panel)
             count += 1
         if count == 0:

@@ -73,8 +73,13 @@ def result_paths(stem: Path) -> list[Path]:
     return [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
 
 
+def frame_stem(folder: Path, number: int) -> Path:
+    """Return the stem of the results of a picture of a video or bag."""
+    return folder / f'{number:06d}'
+
+
 def remove_results_from(folder: Path, first: int) -> None:
-    """Remove the results of a video's frames, which six digits name, from number `first` on."""
+    """Remove the results of pictures (`frame_stem`) from number `first` on."""
     for path in folder.glob('[0-9]' * 6 + '.*'):
         if path.suffix in SUFFIXES and int(path.stem) >= first:
             path.unlink()

@@ -39,7 +39,7 @@ from mahmr_model.weights import load_model
 import numpy as np
 import torch
 from tqdm import tqdm
-from training.compare import predictions
+from training.compare import check_amounts, predictions
 from training.export import adjust, Adjustment, check_export, export, MOST_MB
 from training.metrics.joints import SMPL_JOINTS
 from training.metrics.scenes import Scenes
@@ -110,10 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--device', help='else CUDA where there is one')
     options = parser.parse_args(arguments)
     try:
-        if min(options.count, options.batch) < 1:
-            raise UserError(
-                f'--count and --batch are at least 1, not {options.count} and {options.batch}.'
-            )
+        check_amounts(options.count, options.batch)
         weights = check_export(options.run, options.out)
         device = choose_device(options.device or 'auto')
         best = calibrated(weights, options.count, device, options.batch)

@@ -123,6 +123,12 @@ def _start(path: Path, device: torch.device, threshold: float) -> Measured:
     return Measured(path.stem, predictor, Scenes([threshold]))
 
 
+def check_amounts(count: int, batch: int) -> None:
+    """Raise UserError where there are to be no scenes, or none at a time."""
+    if min(count, batch) < 1:
+        raise UserError(f'--count and --batch are at least 1, not {count} and {batch}.')
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure and write; return 0, or 2 after a UserError."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
@@ -136,10 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     outs = [options.out / f'{path.stem}.json' for path in options.weights]
     outs.append(options.out / 'table.md')
     try:
-        if min(options.count, options.batch) < 1:
-            raise UserError(
-                f'--count and --batch are at least 1, not {options.count} and {options.batch}.'
-            )
+        check_amounts(options.count, options.batch)
         for path in outs:
             check_writable(path)
         device = choose_device(options.device or 'auto')

@@ -27,6 +27,7 @@ the network has no part in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from mahmr_model.body.joints import JOINT_NAMES_45, SMPL_JOINT_NAMES
 from mahmr_model.encoder.tokens import Tokens
@@ -71,6 +72,14 @@ class TokenPeople:
     """(T,) as of `Tokens`."""
     picture: Tensor
     """(T,) int64."""
+
+    @cached_property
+    def points_px(self) -> Tensor:
+        """(T, 9, 2) x, y of the nine points, row by row."""
+        one = torch.arange(-1, 2, device=self.levels.device)
+        around = torch.cartesian_prod(one, one).flip(1)
+        reach_px = STRIDE_PX * (1 << self.levels)[:, None, None]
+        return self.centres_px[:, None] + around * reach_px
 
 
 class TokenHead(nn.Linear):
@@ -183,20 +192,12 @@ def people_of_tokens(said: TokenPeople, person_map: Tensor) -> Tensor:
 
 def parts_of_tokens(said: TokenPeople, part_map: Tensor) -> Tensor:
     """Return `TokenTruth.parts` of a map (B, rows, columns) as of `BatchTruth`."""
-    return _seen_at(part_map, said.picture[:, None], _points(said), -1).long() + 1
+    return _seen_at(part_map, said.picture[:, None], said.points_px, -1).long() + 1
 
 
 def depths_of_tokens(said: TokenPeople, depth_map: Tensor) -> Tensor:
     """Return `TokenTruth.depths_m` of a map (B, rows, columns) as of `BatchTruth`."""
-    return _seen_at(depth_map, said.picture[:, None], _points(said), torch.inf).float()
-
-
-def _points(said: TokenPeople) -> Tensor:
-    """Return the nine points (T, 9, 2) x, y of tokens, pixels, row by row."""
-    one = torch.arange(-1, 2, device=said.levels.device)
-    around = torch.cartesian_prod(one, one).flip(1)
-    reach_px = STRIDE_PX * (1 << said.levels)[:, None, None]
-    return said.centres_px[:, None] + around * reach_px
+    return _seen_at(depth_map, said.picture[:, None], said.points_px, torch.inf).float()
 
 
 def _seen_at(seen: Tensor, picture: Tensor, places_px: Tensor, beyond: float) -> Tensor:

@@ -36,7 +36,7 @@ from mahmr_model.files import folder_written_beside
 from mahmr_model.pictures import video_writer, VideoWriter
 from mahmr_model.predictor import Predictor
 from mahmr_model.render import draw_panel
-from mahmr_model.results import save_people
+from mahmr_model.results import frame_stem, save_people
 from mahmr_model.sensors.calibration import Calibration, Lens, lens_of, Undistorter
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_model.types import Camera, ImageArray, People
@@ -176,7 +176,7 @@ class _Line:
         if self.video is not None:
             panel = draw_panel(image_rgb, people)
             source = f'{self._job.source}#{self.camera.image_topic}#{number}'
-            stem = self._out / 'pictures' / self.camera.name / f'{number:06d}'
+            stem = frame_stem(self._out / 'pictures' / self.camera.name, number)
             save_people(stem, people, source, panel)
             self.video.write(panel)
         self.done += 1

@@ -47,6 +47,7 @@ from std_msgs.msg import Header
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / 'tests' / 'node' / 'stand_in.py'
+VIDEO_CAMERA = ['-c', 'from mahmr_node.main import video_camera; video_camera()']
 LISTENER = ROOT / 'tests' / 'node' / 'listener.py'
 
 # Generous: the machine may be busy with other things. Nothing waits this long that works.

@@ -32,10 +32,9 @@ from ros_tools import (
     RELIABLE,
     Rig,
     STAND_IN,
+    VIDEO_CAMERA,
 )
 import stand_in
-
-VIDEO_CAMERA = ['-c', 'from mahmr_node.main import video_camera; video_camera()']
 
 
 def test_round_trip(rig: Rig) -> None:

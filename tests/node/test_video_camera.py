@@ -21,10 +21,8 @@ import signal
 import cv2
 import numpy as np
 import pytest
-from ros_tools import RELIABLE, Rig
+from ros_tools import RELIABLE, Rig, VIDEO_CAMERA
 from sensor_msgs.msg import CameraInfo, Image
-
-PROGRAM = ['-c', 'from mahmr_node.main import video_camera; video_camera()']
 
 
 @pytest.fixture
@@ -49,7 +47,7 @@ def test_plays_a_folder_once(rig: Rig, folder: Path) -> None:
     """Every picture once and in order, with a calibration of the same stamp; then it ends."""
     images, infos = listen(rig)
     process = rig.start(
-        PROGRAM,
+        VIDEO_CAMERA,
         {
             'file': folder,
             'name': 'cam',
@@ -79,7 +77,7 @@ def test_loops_a_video(rig: Rig, tmp_path: Path) -> None:
         writer.write(np.full((48, 64, 3), 60 * i, np.uint8))
     writer.release()
     images, infos = listen(rig)
-    rig.start(PROGRAM, {'file': path, 'name': 'cam'})
+    rig.start(VIDEO_CAMERA, {'file': path, 'name': 'cam'})
     rig.wait(lambda: len(images) >= 7, 'more pictures than the video has')
     rig.wait(lambda: infos, 'a calibration')
     assert infos[0].k[0] == 0
@@ -91,14 +89,14 @@ def test_signal(rig: Rig, folder: Path, number: signal.Signals) -> None:
     images, _ = listen(rig)
     for _ in range(3):
         images.clear()
-        process = rig.start(PROGRAM, {'file': folder, 'name': 'cam', 'rate_hz': 500.0})
+        process = rig.start(VIDEO_CAMERA, {'file': folder, 'name': 'cam', 'rate_hz': 500.0})
         rig.wait(lambda: len(images) > 10, 'pictures')
         assert process.stop(number) < 5.0
 
 
 def test_signal_while_starting(rig: Rig, folder: Path) -> None:
     """The same from the first moment on, while modules are still being imported."""
-    process = rig.start(PROGRAM, {'file': folder})
+    process = rig.start(VIDEO_CAMERA, {'file': folder})
     rig.wait(lambda: process.handles(signal.SIGTERM), 'the handlers')
     assert process.stop(signal.SIGINT) < 5.0
 
@@ -111,7 +109,7 @@ def test_signal_while_starting(rig: Rig, folder: Path) -> None:
     ],
 )
 def test_bad_parameters(rig: Rig, parameters: dict[str, str], said: str) -> None:
-    process = rig.start(PROGRAM, parameters, fails=True)
+    process = rig.start(VIDEO_CAMERA, parameters, fails=True)
     assert process.wait() == 2
     assert said in process.output
     assert 'Traceback' not in process.output
@@ -122,7 +120,7 @@ def test_bad_file(rig: Rig, tmp_path: Path, name: str) -> None:
     """What cannot be played is named in one sentence, with an exit code."""
     (tmp_path / 'text.mp4').write_text('this is no video')
     (tmp_path / 'empty').mkdir()
-    process = rig.start(PROGRAM, {'file': tmp_path / name}, fails=True)
+    process = rig.start(VIDEO_CAMERA, {'file': tmp_path / name}, fails=True)
     assert process.wait() == 2
     assert name in process.output
     assert 'Traceback' not in process.output
