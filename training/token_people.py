@@ -27,7 +27,6 @@ the network has no part in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from mahmr_model.body.joints import JOINT_NAMES_45, SMPL_JOINT_NAMES
 from mahmr_model.encoder.tokens import Tokens
@@ -73,7 +72,7 @@ class TokenPeople:
     picture: Tensor
     """(T,) int64."""
 
-    @cached_property
+    @property
     def points_px(self) -> Tensor:
         """(T, 9, 2) x, y of the nine points, row by row."""
         one = torch.arange(-1, 2, device=self.levels.device)
