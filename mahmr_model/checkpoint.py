@@ -27,8 +27,9 @@ from dataclasses import dataclass
 import json
 from pathlib import Path
 import pickle
-from typing import Literal
+from typing import get_args
 
+from mahmr_model.body.data import BodyKind
 from mahmr_model.config import ModelConfig, PATCH
 from mahmr_model.errors import UserError
 from mahmr_model.files import written_beside
@@ -39,7 +40,6 @@ import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
-BodyKind = Literal['smpl', 'open']
 
 METADATA_KEY = 'mahmr'
 VIT_HEAD_DIM = 64
@@ -95,7 +95,7 @@ def read_state(path: Path) -> State:
                 'use the published file.'
             ) from error
         raise _damaged(path) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # a damaged archive can raise nearly anything
         raise _damaged(path) from error
     for wrapper in ('model', 'state_dict'):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -209,8 +209,12 @@ def load_dinov2(network: MAHMR, state: State, name: str) -> None:
     Its 37×37 patch positions are resized bicubically with the scale factor (G + 0.1)/37 that
     DINOv2 uses; the first blocks and the patch convolution are copied for the coarse pass.
     """
-    if 'pos_embed' not in state or 'cls_token' not in state:
-        raise UserError(f'{name}: expected DINOv2 weights such as dinov2_vitb14_pretrain.pth.')
+    needed = ('pos_embed', 'cls_token', 'patch_embed.proj.weight', 'patch_embed.proj.bias')
+    if any(key not in state for key in needed) or 'register_tokens' in state:
+        raise UserError(
+            f'{name}: expected DINOv2 weights without registers, such as '
+            'dinov2_vitb14_pretrain.pth.'
+        )
     positions = state['pos_embed'][0]
     side = round((len(positions) - 1) ** 0.5)
     grid = network.config.grid(0)
@@ -286,7 +290,7 @@ def _read_header(text: str, path: Path) -> tuple[ModelConfig, BodyKind]:
         raise UserError(
             f'{path}: its header does not say what network it is of ({error}); get it again.'
         ) from error
-    if body not in ('smpl', 'open'):
+    if body not in get_args(BodyKind):
         raise UserError(f"{path}: expected the body 'smpl' or 'open' in its header, got {body!r}.")
     return config, body
 

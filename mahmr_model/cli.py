@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 import logging
 import math
@@ -34,7 +34,13 @@ from mahmr_model.files import written_beside
 from mahmr_model.pictures import list_pictures, read_picture, Video, video_writer
 from mahmr_model.predictor import DEFAULT_THRESHOLD, Predictor
 from mahmr_model.render import draw_panel
-from mahmr_model.results import frame_stem, remove_results_from, result_paths, save_people
+from mahmr_model.results import (
+    frame_stem,
+    refuse_overwriting,
+    remove_results_from,
+    result_stems,
+    save_people,
+)
 from mahmr_model.tracking import Smoother, Tracker
 from mahmr_model.types import Camera, ImageArray
 import numpy as np
@@ -168,8 +174,7 @@ def _fraction(text: str) -> float:
 
 def _run_image(options: argparse.Namespace) -> int:
     pictures = list_pictures(options.inputs)
-    stems = _result_stems(pictures, options.out)
-    _refuse_overwriting(pictures, [path for stem in stems.values() for path in result_paths(stem)])
+    stems = result_stems(pictures, options.out)
     predictor = _load_predictor(options)
     failed = 0
     for path in tqdm(pictures, unit='picture', disable=None):
@@ -185,35 +190,10 @@ def _run_image(options: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def _result_stems(pictures: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Name each picture's results after it, with its suffix where two would be one."""
-    count = Counter(path.stem for path in pictures)
-    named = {path: out / (path.stem if count[path.stem] == 1 else path.name) for path in pictures}
-    takers: dict[Path, Path] = {}
-    for path, stem in named.items():
-        other = takers.setdefault(stem, path)
-        if other is not path:
-            raise UserError(
-                f'The results of {other} and {path} would have the same name ({stem}); run them '
-                'with a different --out each.'
-            )
-    return named
-
-
-def _refuse_overwriting(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-    ours = {path.resolve() for path in inputs}
-    for path in outputs:
-        if path.resolve() in ours:
-            raise UserError(
-                f'The results would overwrite {path}, which is to be read; name another folder '
-                'with --out.'
-            )
-
-
 def _run_video(options: argparse.Namespace) -> int:
     video = Video(options.input)
     camera = _camera(options, video.width, video.height)
-    _refuse_overwriting([options.input], [options.out / f'{options.input.stem}.mp4'])
+    refuse_overwriting([options.input], [options.out / f'{options.input.stem}.mp4'])
     predictor = _load_predictor(options)
     tracker = Tracker()
     smoother = Smoother(predictor.repose) if options.smooth else None
@@ -249,13 +229,19 @@ def _run_video(options: argparse.Namespace) -> int:
     remove_results_from(out / name, count)  # of a longer video of the same name
     video.close()
     _say(f'{count} frames done; results in {out / name} and {out / name}.mp4')
-    if count < video.announced_frames:
+    if count >= video.announced_frames:
+        return 0
+    if not video.is_counted:
         _say(
-            f'error: {options.input}: the file says it has {video.announced_frames} frames, but '
-            f'ends after {count}; it is truncated, so get it again.'
+            f'note: {options.input}: by its length it would have {video.announced_frames} frames; '
+            f'{count} could be read.'
         )
-        return 2
-    return 0
+        return 0
+    _say(
+        f'error: {options.input}: the file says it has {video.announced_frames} frames, but '
+        f'ends after {count}; it is truncated, so get it again.'
+    )
+    return 2
 
 
 def _run_bag(options: argparse.Namespace) -> int:

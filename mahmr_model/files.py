@@ -30,7 +30,7 @@ def check_writable(path: Path) -> None:
     """Raise UserError where a file cannot be written to `path`; leaves nothing there."""
     try:
         if path.is_dir():
-            raise OSError('it is a folder')
+            raise IsADirectoryError('it is a folder')
         folder = next(one for one in path.parents if one.exists())
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -52,11 +52,13 @@ def all_written_beside(*paths: Path) -> Iterator[list[Path]]:
 
     Each is in the folder of its path and has its suffix. After an error they are removed, and
     what stood at the paths still stands. Raises UserError where the system refuses: a full disk,
-    a folder that cannot be written.
+    a folder that cannot be written, or one that stands where a file is to go.
     """
     temporaries: list[Path] = []
     try:
         for path in paths:
+            if path.is_dir():  # found out by the last rename, the others would be done
+                raise _refused(path, IsADirectoryError('it is a folder'))
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(
                 prefix=f'.{path.stem}.', suffix=path.suffix, dir=path.parent
@@ -79,21 +81,31 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
     """
     Give a temporary folder that is renamed to `path` once the block succeeds, or removed.
 
-    Raises UserError where `path` is there already (an empty folder may be), or where the system
-    refuses.
+    Raises UserError where `path` is there already (an empty folder may be, unless it is where
+    the process stands or something is mounted), or where the system refuses. Where that is the
+    renaming itself, the temporary folder stays, and the message names it.
     """
+    path = path.resolve()
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(
             f'{path} is there already and is not overwritten; name another folder, or take it '
             'away.'
         )
+    if path.is_mount() or path == Path.cwd():
+        raise UserError(f'{path} itself cannot be replaced; name a new folder in it.')
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        temporary.replace(path)
+        done, temporary = temporary, None
+        try:
+            done.replace(path)
+        except OSError as error:
+            raise UserError(
+                f'{path} cannot be made ({error.strerror}); everything is in {done}.'
+            ) from error
     except OSError as error:
         raise _refused(path, error) from error
     finally:

@@ -28,6 +28,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+COUNTED = ('.mp4', '.m4v', '.mov', '.avi')
+"""Videos that say how many frames they have; Matroska's only say how long they are."""
 
 
 def read_picture(path: Path) -> ImageArray:
@@ -96,7 +98,9 @@ class Video:
             )
         self.frames_per_s = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
         self.announced_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        """How many frames the file says it has; 0 where it does not say."""
+        """How many frames the file says it has, or by its length should; 0 for unknown."""
+        self.is_counted = path.suffix.lower() in COUNTED
+        """Whether the file itself says how many, and not only how long it is, sound and all."""
 
     def __iter__(self) -> Iterator[ImageArray]:
         """Yield frames as RGB uint8 (H, W, 3) until the file ends."""

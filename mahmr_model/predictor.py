@@ -70,7 +70,6 @@ class Predictor:
         self.precision = precision
         self.confidence_threshold = confidence_threshold
         self.weights_name = model.name
-        self.body_name = model.body.name
         self.untrained = model.untrained
         self.faces: IntArray = model.body.faces
         self.rest_vertices_m: FloatArray = model.body.v_template

@@ -16,11 +16,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 import json
 from pathlib import Path
 from typing import Any
 
 from mahmr_model.body.joints import JOINT_NAMES_45
+from mahmr_model.errors import UserError
 from mahmr_model.files import all_written_beside
 from mahmr_model.pictures import write_picture
 from mahmr_model.types import ImageArray, People
@@ -71,6 +74,37 @@ def save_people(stem: Path, people: People, source: str, panel_rgb: ImageArray) 
 def result_paths(stem: Path) -> list[Path]:
     """Return the files that `save_people` writes."""
     return [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
+
+
+def result_stems(pictures: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """
+    Name each picture's results in `out` after it, with its suffix where two would be one.
+
+    Raises UserError where they would overwrite each other or one of the pictures.
+    """
+    count = Counter(path.stem for path in pictures)
+    named = {path: out / (path.stem if count[path.stem] == 1 else path.name) for path in pictures}
+    takers: dict[Path, Path] = {}
+    for path, stem in named.items():
+        other = takers.setdefault(stem, path)
+        if other is not path:
+            raise UserError(
+                f'The results of {other} and {path} would have the same name ({stem}); run them '
+                'into a different folder each.'
+            )
+    refuse_overwriting(pictures, [path for stem in named.values() for path in result_paths(stem)])
+    return named
+
+
+def refuse_overwriting(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Raise UserError where one of the outputs is an input."""
+    ours = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in ours:
+            raise UserError(
+                f'The results would overwrite {path}, which is to be read; name another folder '
+                'for them.'
+            )
 
 
 def frame_stem(folder: Path, number: int) -> Path:

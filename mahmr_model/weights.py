@@ -21,7 +21,7 @@ import logging
 import os
 from pathlib import Path
 
-from mahmr_model.body.data import BodyData, find_body, load_body, OPEN_BODY
+from mahmr_model.body.data import BodyData, BodyKind, find_body, load_body, OPEN_BODY
 from mahmr_model.checkpoint import load_state, read_checkpoint
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 OFFICIAL = ('mahmr_stage3.bin', 'mahmr_stage2.bin', 'mahmr_stage1.bin')
 OPEN = 'mahmr_open.safetensors'
+_BODIES: dict[BodyKind, str] = {'smpl': "SMPL's body", 'open': 'the open body'}
 INSTALLED = 4
 """How far the prefix of an installation is above this file."""
 
@@ -89,6 +90,12 @@ def load_model(
     if body is None:
         body = find_body(None, weights_folders()) if checkpoint.body == 'smpl' else OPEN_BODY
     body_data = load_body(body)
+    if body_data.kind != checkpoint.body:
+        raise UserError(
+            f'{weights} was trained with {_BODIES[checkpoint.body]}, but {body} is '
+            f'{_BODIES[body_data.kind]}: its shapes would mean '
+            'nothing. Name another body, or none.'
+        )
     network = MAHMR(checkpoint.config.with_input_size(input_size))
     load_state(network, checkpoint.state, str(weights))
     return LoadedModel(network, body_data, weights.name, False)

@@ -33,6 +33,7 @@ from mahmr_model.checkpoint import (
 from mahmr_model.config import ModelConfig
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -272,6 +273,11 @@ def test_dinov2_of_another_size_is_refused() -> None:
         load_dinov2(network_of(STAGE_3), dinov2(depth=4), 'dinov2_vits14_pretrain.pth')
     with pytest.raises(UserError, match='expected DINOv2 weights'):
         load_dinov2(network_of(STAGE_3), published(network_of(STAGE_3)), 'mahmr_stage3.bin')
+    with pytest.raises(UserError, match='without registers'):
+        load_dinov2(network_of(STAGE_3), dinov2() | {'register_tokens': torch.zeros(1)}, 'reg4')
+    cut = {key: value for key, value in dinov2().items() if 'patch_embed' not in key}
+    with pytest.raises(UserError, match='expected DINOv2 weights'):
+        load_dinov2(network_of(STAGE_3), cut, 'cut')
 
 
 class Hostile:
@@ -320,6 +326,22 @@ def test_a_half_downloaded_file_is_told(tmp_path: Path, suffix: str, keep: float
         UserError, match=r'whole\.\w+: not a readable checkpoint .*download it again'
     ):
         read_checkpoint(path)
+
+
+def test_damaged_bytes_are_told_whatever_they_make_of_the_file(tmp_path: Path) -> None:
+    torch.save({'a': torch.arange(9.0), 'b': {'c': torch.zeros(2, 3)}}, tmp_path / 'whole.pth')
+    content = bytearray((tmp_path / 'whole.pth').read_bytes())
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(400):
+        damaged = content.copy()
+        for place in rng.integers(0, len(content), 3):
+            damaged[place] = rng.integers(256)
+        (tmp_path / 'damaged.pth').write_bytes(damaged)
+        try:
+            read_state(tmp_path / 'damaged.pth')
+        except UserError:
+            refused += 1
+    assert refused > 100
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mahmr_model import weights
-from mahmr_model.weights import OPEN, weights_folders
+from mahmr_model.body.data import load_body, OPEN_BODY
+from mahmr_model.checkpoint import save_weights
+from mahmr_model.errors import UserError
+from mahmr_model.untrained import untrained_network
+from mahmr_model.weights import load_model, OPEN, weights_folders
 import pytest
 
 
@@ -41,3 +45,17 @@ def test_weights_that_were_installed_are_found(
     (here / 'weights').mkdir()
     (here / 'weights' / OPEN).touch()
     assert weights._first(OPEN) == here / 'weights' / OPEN
+
+
+def test_weights_of_one_body_are_not_used_with_another(
+    tmp_path: Path, random_body_folder: Path
+) -> None:
+    network = untrained_network(load_body(OPEN_BODY))
+    for kind in ('open', 'smpl'):
+        save_weights(network, tmp_path / f'{kind}.safetensors', kind)
+    with pytest.raises(UserError, match=r"with the open body, but .* is SMPL's body"):
+        load_model(tmp_path / 'open.safetensors', random_body_folder)
+    with pytest.raises(UserError, match=r"with SMPL's body, but .* is the open body"):
+        load_model(tmp_path / 'smpl.safetensors', OPEN_BODY)
+    assert load_model(tmp_path / 'open.safetensors', OPEN_BODY).body.kind == 'open'
+    assert load_model(tmp_path / 'smpl.safetensors', random_body_folder).body.kind == 'smpl'

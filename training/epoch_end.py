@@ -22,8 +22,8 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from mahmr_model.body.data import BodyData
-from mahmr_model.checkpoint import BodyKind, save_weights
+from mahmr_model.body.data import BodyData, BodyKind
+from mahmr_model.checkpoint import save_weights
 from mahmr_model.predictor import Predictor
 from mahmr_model.weights import LoadedModel
 import torch

@@ -31,7 +31,8 @@ import math
 from pathlib import Path
 import sys
 
-from mahmr_model.checkpoint import BodyKind, load_state, read_checkpoint, save_weights
+from mahmr_model.body.data import BodyKind
+from mahmr_model.checkpoint import load_state, read_checkpoint, save_weights
 from mahmr_model.errors import UserError
 from mahmr_model.files import check_writable
 from mahmr_model.network import MAHMR

@@ -25,7 +25,7 @@ from mahmr_model.errors import UserError
 from mahmr_model.pictures import list_pictures, read_picture
 from mahmr_model.predictor import Predictor
 from mahmr_model.render import draw_panel
-from mahmr_model.results import save_people
+from mahmr_model.results import result_stems, save_people
 from mahmr_model.weights import LoadedModel
 from tqdm import tqdm
 from training.config import RunConfig
@@ -41,7 +41,7 @@ def infer(config: RunConfig, accelerator: Accelerator, model: LoadedModel) -> in
     each is named in the log.
     """
     pictures = list_pictures([Path(config.pictures)])
-    stems = [path.stem for path in pictures]
+    stems = result_stems(pictures, config.folder)
     predictor = Predictor(
         model,
         device=str(accelerator.device),
@@ -60,8 +60,7 @@ def infer(config: RunConfig, accelerator: Accelerator, model: LoadedModel) -> in
             logger.error('%s', error)
             failed.append(path)
             continue
-        name = path.stem if stems.count(path.stem) == 1 else path.name
-        save_people(config.folder / name, people, str(path), draw_panel(image, people))
+        save_people(stems[path], people, str(path), draw_panel(image, people))
     failures = len(gather_object(failed))
     done = len(pictures) - failures
     logger.info('%d of %d pictures done; results in %s', done, len(pictures), config.folder)

@@ -22,10 +22,9 @@ import logging
 from pathlib import Path
 
 from accelerate import Accelerator
-from mahmr_model.body.data import BodyData, find_body, OPEN_BODY
+from mahmr_model.body.data import BodyData, BodyKind, find_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.checkpoint import (
-    BodyKind,
     CAMERA_BRANCH,
     load_dinov2,
     load_state,

@@ -31,8 +31,8 @@ import time
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from mahmr_model.body.data import BodyData
-from mahmr_model.checkpoint import BodyKind, save_weights
+from mahmr_model.body.data import BodyData, BodyKind
+from mahmr_model.checkpoint import save_weights
 from mahmr_model.errors import UserError
 import torch
 from torch import nn, Tensor

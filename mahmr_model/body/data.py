@@ -31,8 +31,13 @@ from smplx.vertex_ids import vertex_ids as smplx_vertex_ids
 
 Gender = Literal['neutral', 'male', 'female']
 
+BodyKind = Literal['smpl', 'open']
+"""Whose shape axes: SMPL's, or the open body's."""
+
 OPEN_BODY = Path(__file__).with_name('open_body.npz')
 """The project's own body, free to use, with SMPL's 24 joints."""
+OPEN_BODY_NAME = 'open body'
+"""What its name begins with."""
 
 SMPL_KEYS = (
     'v_template',
@@ -147,6 +152,11 @@ class BodyData:
             self._refuse("its joints should hang on each other as SMPL's 24 do, but do not")
         if np.abs(self.skin_weights.sum(1) - 1).max() > 1e-3:
             self._refuse('skin_weights should sum to 1 for every vertex, but do not')
+
+    @property
+    def kind(self) -> BodyKind:
+        """Return whose shape axes it has; the open body's file says so in its name."""
+        return 'open' if self.name.startswith(OPEN_BODY_NAME) else 'smpl'
 
     def _refuse(self, what: str) -> None:
         raise UserError(f'The body {self.name} cannot be used: {what}; check its file.')

@@ -24,6 +24,7 @@ import sys
 
 from fixtures import make_data
 from mahmr_model.checkpoint import read_checkpoint
+from mahmr_model.pictures import write_picture
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -193,6 +194,19 @@ def test_inference_spreads_over_processes(runs: Path, data: Path, tmp_path: Path
         'train_000000.npz',
         'train_000001.npz',
     ]
+
+
+def test_inference_never_overwrites_its_pictures(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / 'grey.png'
+    write_picture(picture, np.full((60, 80, 3), 90, np.uint8))
+    before = picture.read_bytes()
+    weights = f'starts_from={runs / "3" / "weights.safetensors"}'
+    places = (f'{key}={tmp_path}' for key in ('pictures', 'out'))
+    assert main(['--mode', 'infer', '--cfg', 'demo', weights, *places]) == 2
+    assert f'would overwrite {picture}' in capsys.readouterr().err
+    assert picture.read_bytes() == before
 
 
 def test_missing_data_and_weights_are_told_before_training(

