@@ -53,8 +53,8 @@ def read_picture(path: Path) -> ImageArray:
         raise UserError(f'{path}: there is no such picture; check the path.') from error
     except UnidentifiedImageError as error:
         raise UserError(
-            f'{path}: this is not a picture, whatever its name says; expected '
-            f'{", ".join(SUFFIXES)}.'
+            f'{path}: this is not a picture that can be read, whatever its name says; expected '
+            f'{", ".join(SUFFIXES)} of 8 or 16 bits a channel.'
         ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f'{path}: the picture cannot be read ({error}); replace it.') from error

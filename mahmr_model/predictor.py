@@ -338,6 +338,7 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise UserError(
-            f'The device {name!r} cannot be used here ({reason}); use auto, cpu or cuda.'
+            f'The device {name!r} cannot be used here ({reason}); auto takes CUDA where it works, '
+            'else the processor.'
         ) from error
     return device

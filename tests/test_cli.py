@@ -236,7 +236,7 @@ def nothing(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
-        (jpeg_that_is_text, 'text.jpg: this is not a picture'),
+        (jpeg_that_is_text, 'text.jpg: this is not a picture that can be read'),
         (half_a_png, 'half.png: the picture cannot be read'),
         (empty_folder, 'empty: no pictures in this folder'),
         (nothing, 'nothing.png: there is no such file'),

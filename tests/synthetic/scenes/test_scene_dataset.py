@@ -251,6 +251,13 @@ def test_scenes_of_another_seed_are_not_mixed_in(written: Written) -> None:
     assert note['seed'] == 3
 
 
+def test_annotations_of_somebody_else_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / 'train.npz').write_text('theirs')
+    with pytest.raises(UserError, match=r'train\.npz is there already, but not train\.json'):
+        write_dataset(tmp_path, Plan('train', 6, 4, 280), 'cpu', 0)
+    assert [path.name for path in tmp_path.iterdir()] == ['train.npz']
+
+
 def test_the_command_says_what_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,6 +269,8 @@ def test_the_command_says_what_is_wrong(
     assert '--device should be cpu, cuda or cuda:1, not tpu' in capsys.readouterr().err
     assert main([str(tmp_path), '--device', 'cuda:99']) == 2
     assert '--device cuda:99 is not there' in capsys.readouterr().err
+    assert main([str(tmp_path), '--held-out', '--seed', '5']) == 2
+    assert '--held-out has its own seed' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,6 +24,7 @@ from mahmr_model.errors import UserError
 import numpy as np
 import pytest
 import torch
+from training.synthetic.scenes import draw
 from training.synthetic.scenes.draw import (
     draw_scene,
     held_out_scene,
@@ -37,8 +38,13 @@ CONFIG = SceneConfig()
 
 
 @pytest.fixture(scope='module')
-def scenes() -> list[Scene]:
-    return [draw_scene(CONFIG, 7, i) for i in range(60)]
+def drawn() -> list[Scene]:
+    return [draw_scene(CONFIG, 7, i) for i in range(62)]
+
+
+@pytest.fixture(scope='module')
+def scenes(drawn: list[Scene]) -> list[Scene]:
+    return [scene for scene in drawn if len(scene.betas)]
 
 
 @pytest.fixture(scope='module')
@@ -67,6 +73,19 @@ def test_the_same_seed_and_index_give_the_same_scene_in_any_order() -> None:
         np.testing.assert_equal(one, two)
     other = draw_scene(CONFIG, 8, 3)
     assert other.look_seed != late.look_seed
+
+
+def test_now_and_then_nobody_is_there_but_never_in_what_is_held_out(
+    drawn: list[Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 1 <= sum(not len(scene.betas) for scene in drawn) <= 6
+    monkeypatch.setattr(draw, '_EMPTY_CHANCE', 1.0)
+    empty, full = draw_scene(CONFIG, 7, 1), drawn[1]
+    assert empty.pose_axis_angle.shape == (0, 72)
+    assert empty.betas.shape == (0, 11)
+    assert empty.translation_m.shape == (0, 3)
+    assert len(empty.things) == len(full.things)
+    assert len(held_out_scene(CONFIG, 0).betas)
 
 
 def test_the_held_out_seed_is_refused_for_training() -> None:

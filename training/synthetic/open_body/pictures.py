@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from training.synthetic.open_body.anny_source import Array
 from training.synthetic.open_body.checks import as_tensor
-from training.synthetic.open_body.poses import random_poses
+from training.synthetic.open_body.poses import random_poses, scene_poses
 from training.synthetic.open_body.refine import random_shapes
 from training.synthetic.open_body.shape_space import ShapeSpace
 
@@ -57,7 +57,7 @@ def write_pictures(
     fitted = space.bodies(child_betas)
     _save(folder / 'children.png', [_draw_all(layer, b) for b in (children_m, fitted)])
     betas = random_shapes(18, generator)
-    poses = random_poses(18, generator)
+    poses = np.concatenate([random_poses(6, generator), scene_poses(12, generator)])
     poses[:, 0] = np.eye(3)
     rows = [_row(layer, betas[slice(i, i + 6)], poses[slice(i, i + 6)]) for i in (0, 6, 12)]
     _save(folder / 'poses.png', rows)

@@ -12,7 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Random believable poses: every joint within what people can do, most near standing."""
+"""
+Believable poses: random ones, and those of people in scenes.
+
+In the random ones every joint is within what people can do and most are near standing; people in
+scenes also crouch, kneel, sit on the floor and lie.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,8 @@ from mahmr_model.body.joints import SMPL_JOINT_NAMES
 import numpy as np
 from scipy.spatial.transform import Rotation
 from training.synthetic.open_body.anny_source import Array
+from training.synthetic.scenes.people import CATEGORY_WEIGHTS, draw_poses
+from training.synthetic.scenes.rotations import matrices
 
 Limits = tuple[tuple[float, float, float], ...]
 
@@ -56,6 +63,12 @@ def random_poses(count: int, generator: np.random.Generator) -> Array:
         mirror = np.array([-1.0 if side == 'right' else 1.0, 1, 1])
         poses[:, joint] = mirror[:, None] * matrices * mirror
     return poses
+
+
+def scene_poses(count: int, generator: np.random.Generator) -> Array:
+    """Draw rotation matrices as `random_poses` does, each category of scenes as often."""
+    categories = generator.choice(list(CATEGORY_WEIGHTS), count)
+    return np.asarray(matrices(draw_poses(tuple(categories.tolist()), generator)[0]), float)
 
 
 def _draw(limit: tuple[float, float, float], count: int, generator: np.random.Generator) -> Array:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from training.synthetic.open_body.anny_source import Array
 from training.synthetic.open_body.checks import area_ratios, as_tensor, stretch_ratios
-from training.synthetic.open_body.poses import random_poses
+from training.synthetic.open_body.poses import random_poses, scene_poses
 from training.synthetic.open_body.shape_space import SHAPES
 
 ROUNDS = 3500
@@ -52,8 +52,8 @@ def refine_correctives(body: BodyData, rounds: int, seed: int) -> Array:
     Return the posedirs (V, 3, 207) of `body`, moved as little as undoes its damage.
 
     Stochastic descent on: areas below 30 % of the unposed along the right normal, edges longer
-    than twice the unposed, and the difference from the given correctives.
-    Numbers that are zero stay zero.
+    than twice the unposed, and the difference from the given correctives. Half of the poses are
+    random ones, half those of scenes. Numbers that are zero stay zero.
     """
     layer = BodyLayer(body, kid=True)
     faces = layer.faces
@@ -66,7 +66,10 @@ def refine_correctives(body: BodyData, rounds: int, seed: int) -> Array:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, rounds)
     generator = np.random.default_rng(seed)
     for _ in range(rounds):
-        poses = as_tensor(random_poses(_BATCH, generator))
+        half = _BATCH // 2
+        poses = as_tensor(
+            np.concatenate([random_poses(half, generator), scene_poses(half, generator)])
+        )
         betas = as_tensor(random_shapes(_BATCH, generator))
         rest = layer.v_template + torch.einsum('bs,vcs->bvc', betas, layer.shapedirs)
         layer.posedirs = posedirs

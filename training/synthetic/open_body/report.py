@@ -38,6 +38,8 @@ from training.synthetic.open_body.poses import random_poses
 from training.synthetic.open_body.refine import random_shapes
 from training.synthetic.open_body.shape_space import SHAPES, ShapeSpace
 from training.synthetic.open_body.topology import is_closed, volume_m3
+from training.synthetic.scenes.people import draw_people
+from training.synthetic.scenes.rotations import matrices
 
 ADULTS, CHILDREN, POSES, SHAPES_DRAWN = 1000, 300, 1000, 5000
 _BRACKETS_YEARS = ((0.5, 2.0), (2.0, 6.0), (6.0, 12.0), (12.0, 17.0))
@@ -45,6 +47,8 @@ _BRACKET_SIZE = 100
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 # Other people and poses than the body was made from, whatever its seed.
 _SEED = 20_240_607
+_GROUP = 4
+"""People of a scene, who lean to the same categories of poses."""
 
 
 def write_report(folder: Path, made: OpenBody) -> None:
@@ -65,7 +69,8 @@ def write_report(folder: Path, made: OpenBody) -> None:
             'stature_at_1_m': _heights(made.body, np.eye(11)[10:])[0],
         },
         'stature_quantiles_m': _statures(made.body, adults),
-        'poses': _poses(made.body),
+        'poses': _poses(made.body, *_random_people()),
+        'scene_poses': _poses(made.body, *_people_of_scenes()),
         'joints_inside': _inside(made.body),
     }
     text = json.dumps(_rounded(numbers), indent=2) + '\n'
@@ -134,13 +139,25 @@ def _statures(body: BodyData, adults: Array) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
-def _poses(body: BodyData) -> dict[str, Any]:
-    """Count the damage over random poses of random shapes."""
-    layer = BodyLayer(body, kid=True)
+def _random_people() -> tuple[Array, Array]:
+    """Draw poses (N, 24, 3, 3) and shapes (N, 11)."""
     generator = np.random.default_rng(_SEED)
-    rotations = as_tensor(random_poses(POSES, generator))
-    betas = as_tensor(random_shapes(POSES, generator))
+    return random_poses(POSES, generator), random_shapes(POSES, generator)
+
+
+def _people_of_scenes() -> tuple[Array, Array]:
+    """Draw poses and shapes as scenes have them."""
+    generator = np.random.default_rng(_SEED)
+    groups = [draw_people(_GROUP, generator) for _ in range(POSES // _GROUP)]
+    rotvecs = np.concatenate([group.rotvecs for group in groups])
+    return np.asarray(matrices(rotvecs), float), np.concatenate([group.betas for group in groups])
+
+
+@torch.no_grad()
+def _poses(body: BodyData, poses: Array, shapes: Array) -> dict[str, Any]:
+    """Count the damage over posed bodies."""
+    layer = BodyLayer(body, kid=True)
+    rotations, betas = as_tensor(poses), as_tensor(shapes)
     flipped, torn, gaps = [], [], []
     for pose, beta in zip(rotations.split(20), betas.split(20), strict=True):
         still = torch.eye(3).expand(len(pose), 24, 3, 3)

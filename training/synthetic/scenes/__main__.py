@@ -57,9 +57,12 @@ def _plan(options: argparse.Namespace) -> Plan:
     if options.device != 'cpu' and number >= torch.cuda.device_count():
         there = torch.cuda.device_count()
         raise UserError(f'--device {options.device} is not there: {there} CUDA devices are.')
-    if options.held_out:
-        return held_out_plan(options.size)
-    return Plan('train', options.count, options.seed, options.size)
+    if not options.held_out:
+        return Plan('train', options.count, options.seed, options.size)
+    for name in ('count', 'seed'):
+        if getattr(options, name) != _parser().get_default(name):
+            raise UserError(f'--held-out has its own {name}; leave --{name} out.')
+    return held_out_plan(options.size)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -219,5 +219,10 @@ def _claim(out: Path, plan: Plan) -> None:
                 'folder, or remove that one.'
             )
         return
+    if (annotations := out / f'{plan.split}.npz').exists():
+        raise UserError(
+            f'{annotations} is there already, but not {path.name}, which says whose scenes they '
+            'are; name another folder.'
+        )
     with written_beside(path) as part:
         part.write_text(json.dumps(note) + '\n')

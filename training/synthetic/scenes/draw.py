@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mahmr_model.errors import UserError
 import numpy as np
@@ -35,6 +35,8 @@ HELD_OUT_SEED = 20_260_000
 HELD_OUT_SCENES = 500
 
 _COUNT_CHANCES = (0.15, 0.17, 0.16, 0.13, 0.11, 0.09, 0.07, 0.05, 0.04, 0.03)
+_EMPTY_CHANCE = 0.04
+"""That nobody is there: what only looks like somebody is learnt. Never in what is held out."""
 _MAIN_JOINTS = 22
 _CLEAR_JOINTS, _UNCLEAR_CHANCE = 12, 0.2
 """Somebody shows so many of the main joints, but in a few scenes."""
@@ -51,13 +53,19 @@ class SceneConfig:
 
 
 def draw_scene(config: SceneConfig, seed: int, index: int) -> Scene:
-    """Draw scene `index` of a training run's `seed`: any number but that of the held-out set."""
+    """
+    Draw scene `index` of a training run's `seed`: any number but that of the held-out set.
+
+    One in twenty-five has nobody in it. Raises UserError for the seed of the held-out set.
+    """
     if seed == HELD_OUT_SEED:
         raise UserError(
             f'The seed {seed} belongs to the held-out scenes, which nothing may be trained on; '
             'take another one.'
         )
-    return _draw(config, seed, index)
+    generator = np.random.default_rng([seed, index])
+    scene = _draw(config, generator)
+    return _deserted(scene) if generator.random() < _EMPTY_CHANCE else scene
 
 
 def held_out_scene(config: SceneConfig, index: int) -> Scene:
@@ -66,16 +74,25 @@ def held_out_scene(config: SceneConfig, index: int) -> Scene:
         raise UserError(
             f'The held-out set has the scenes 0 to {HELD_OUT_SCENES - 1}, not {index}.'
         )
-    return _draw(config, HELD_OUT_SEED, index)
+    return _draw(config, np.random.default_rng([HELD_OUT_SEED, index]))
 
 
-def _draw(config: SceneConfig, seed: int, index: int) -> Scene:
-    generator = np.random.default_rng([seed, index])
+def _draw(config: SceneConfig, generator: np.random.Generator) -> Scene:
     for _ in range(_ATTEMPTS):
         scene = _attempt(config, generator)
         if scene is not None:
             return scene
-    raise RuntimeError(f'no scene came of seed {seed}, index {index}')
+    raise RuntimeError(f'no scene came of {_ATTEMPTS} attempts')
+
+
+def _deserted(scene: Scene) -> Scene:
+    """Return a scene without its people; what they sat on stays."""
+    return replace(
+        scene,
+        pose_axis_angle=scene.pose_axis_angle[:0],
+        betas=scene.betas[:0],
+        translation_m=scene.translation_m[:0],
+    )
 
 
 def _attempt(config: SceneConfig, generator: np.random.Generator) -> Scene | None:

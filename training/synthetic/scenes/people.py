@@ -88,7 +88,7 @@ class People:
 def draw_people(count: int, generator: Generator) -> People:
     """Draw people and pose them."""
     categories = _categories(count, generator)
-    rotvecs, lifts = _poses(categories, generator)
+    rotvecs, lifts = draw_poses(categories, generator)
     betas = draw_betas(count, generator)
     posed = small_body().pose(matrices(rotvecs), betas)
     shift = -posed.root
@@ -123,7 +123,13 @@ def _categories(count: int, generator: Generator) -> tuple[str, ...]:
     return tuple(names[i] for i in picked)
 
 
-def _poses(categories: tuple[str, ...], generator: Generator) -> tuple[Floats, Floats]:
+def draw_poses(categories: tuple[str, ...], generator: Generator) -> tuple[Floats, Floats]:
+    """
+    Draw a pose for each category.
+
+    Returns axis-angles (P, 24, 3), the root's without heading, and how far the lowest points (P,)
+    are off the ground in metres.
+    """
     library = pose_library()
     rows = np.array([_any_of(c, generator) for c in categories])
     rotvecs = library.rotvecs[rows]
