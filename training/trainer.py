@@ -76,7 +76,8 @@ class AfterEpoch(Protocol):
         """
         Take the epoch that ended, the steps done since the beginning, and whether that is all.
 
-        It is called once more for the last epoch where a run goes on from its end.
+        It is called once more for the last epoch where a run goes on from its end, or when its
+        time is over already.
         """
 
 
@@ -156,9 +157,10 @@ class Trainer:
         Raises UserError where a loss is not finite.
         """
         self._writer = writer
-        if self.progress.epoch > 0 and self.progress.step == 0:
+        done = self.progress.total_steps
+        if done > 0 and (self.progress.step == 0 or self._schedule.is_over):
             # Whatever stopped the run may have done so between checkpoint and evaluation.
-            self._end_epoch(self.progress.epoch - 1)
+            self._end_epoch((done - 1) // self._order.steps)
         for epoch in range(self.progress.epoch, self._config.epochs):
             if self._schedule.is_over:
                 return

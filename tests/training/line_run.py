@@ -105,7 +105,7 @@ class Squares:
         return losses['squares'] + 0 * losses['idle']
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument('folder', type=Path)
     parser.add_argument('--resume')
@@ -116,7 +116,7 @@ def main() -> int:
     parser.add_argument('--kill-in-checkpoint', type=int, default=0)
     parser.add_argument('--bad', type=int, default=-1)
     parser.add_argument('--workers', type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     config = TrainingConfig(
         batch_size=options.batch,
         accumulation=options.accumulation,

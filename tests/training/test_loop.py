@@ -22,7 +22,13 @@ from pathlib import Path
 import subprocess
 import sys
 
+from accelerate import Accelerator
+from line_run import Line, main, Points, Squares
 import pytest
+from training.checkpoints import find_checkpoint
+from training.config import TrainingConfig
+from training.pace import MEASURED_EVERY
+from training.trainer import AfterEpoch, Trainer
 
 SCRIPT = Path(__file__).with_name('line_run.py')
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +49,12 @@ def line_run(folder: Path, *options: object, launcher: tuple[str, ...] = ()) -> 
         check=False,
     )
     return f'{done.returncode} {done.stderr}'
+
+
+def line_run_here(capsys: pytest.CaptureFixture[str], folder: Path, *options: object) -> str:
+    """Do what `line_run` does, in this process."""
+    code = main([str(folder), *map(str, options)])
+    return f'{code} {capsys.readouterr().err}'
 
 
 def line(folder: Path) -> dict[str, float]:
@@ -102,21 +114,51 @@ def test_two_processes_equal_one_with_the_doubled_batch(whole: Path, tmp_path: P
     assert line(tmp_path) == pytest.approx(line(whole), rel=1e-6)
 
 
-def test_loss_that_is_not_finite_stops_with_losses_and_pictures(tmp_path: Path) -> None:
-    answer = line_run(tmp_path, '--bad', 3)
+def test_time_that_was_over_ends_the_epoch_of_a_resumed_run(tmp_path: Path) -> None:
+    """Whatever stops a run after its last checkpoint, there are weights and an evaluation."""
+    config = TrainingConfig(batch_size=1, minutes=1e-9)
+
+    def trainer(after_epoch: AfterEpoch) -> Trainer:
+        parts = Accelerator(cpu=True), config, Line(), Squares(), Points(), tmp_path
+        return Trainer(*parts, after_epoch=after_epoch)
+
+    def stop(epoch: int, step: int, *, over: bool) -> None:
+        raise KeyboardInterrupt
+
+    ended = []
+
+    def end(epoch: int, step: int, *, over: bool) -> None:
+        ended.append((epoch, step, over))
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(stop).run()
+    resumed = trainer(end)
+    resumed.resume(find_checkpoint(resumed.checkpoints, 'newest'))
+    resumed.run()
+    assert ended == [(0, MEASURED_EVERY, True)]
+
+
+def test_loss_that_is_not_finite_stops_with_losses_and_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = line_run_here(capsys, tmp_path, '--bad', 3)
     assert answer.startswith('2 Step ')
     assert 'squares' in answer
     assert 'point_3.png' in answer
     assert list(tmp_path.glob('checkpoints/checkpoint_*')) == []
 
 
-def test_batch_larger_than_the_data_is_refused(tmp_path: Path) -> None:
-    answer = line_run(tmp_path, '--batch', 25)
+def test_batch_larger_than_the_data_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = line_run_here(capsys, tmp_path, '--batch', 25)
     assert answer.startswith('2')
     assert '24 pictures' in answer
 
 
-def test_resume_with_other_steps_is_refused(whole: Path) -> None:
-    answer = line_run(whole, '--batch', 4, '--resume', 'newest')
+def test_resume_with_other_steps_is_refused(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = line_run_here(capsys, whole, '--batch', 4, '--resume', 'newest')
     assert answer.startswith('2')
     assert 'other steps' in answer
