@@ -252,12 +252,16 @@ def _sentence(error: UserError) -> str:
 
 
 def _save_config(config: RunConfig) -> None:
-    """Save the resolved configuration; on going on, say what has changed."""
+    """Save the resolved configuration; say where it takes the place of another one."""
     path = config.folder / 'config.yaml'
     if path.is_file():
-        before = load_config(str(path))
-        if replace(before, name=config.name) != config:
-            logger.warning('%s was another configuration; it is replaced', path)
+        try:
+            before = load_config(str(path))
+        except UserError as error:
+            logger.warning('%s is damaged or of another version; it is replaced: %s', path, error)
+        else:
+            if replace(before, name=config.name) != config:
+                logger.warning('%s was another configuration; it is replaced', path)
     config.save(path)
 
 

@@ -28,9 +28,10 @@ from mahmr_model.pictures import write_picture
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import MODEL
+from tiny import MODEL, run_config
 import torch
-from training.command import main
+from training.command import _save_config, main
+from training.config import load_config
 
 SIZES = [
     f'model.{name}={value}'
@@ -86,6 +87,17 @@ def test_run_leaves_configuration_reports_and_curves(runs: Path) -> None:
     assert len(images) == 4
     assert report(runs / '3/evaluation/epoch_001', 'bedlam_validation_6fps')['pictures'] == 2
     assert 'name: train_chmr_fov_opt_mloss' in (runs / '3' / 'config.yaml').read_text()
+
+
+@pytest.mark.parametrize('left', ['training: [', 'training: {pace: 3}'])
+def test_configuration_of_before_that_cannot_be_read_is_replaced(
+    left: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, config = tmp_path / 'config.yaml', run_config(out=str(tmp_path))
+    path.write_text(left)
+    _save_config(config)
+    assert f'{path} is damaged or of another version' in caplog.text
+    assert load_config(str(path)) == config
 
 
 def test_new_run_does_not_overwrite_an_old_one(
