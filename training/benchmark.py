@@ -33,7 +33,7 @@ from pathlib import Path
 import statistics
 import sys
 import time
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 import warnings
 
@@ -41,11 +41,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from mahmr_model.body.data import load_body
 from mahmr_model.errors import UserError
+from mahmr_model.files import check_writable, written_beside
 import torch
 from training.ahead import one_ahead
 from training.batches import DeviceBatch
 from training.compiling import compile_parts
-from training.config import load_config, RunConfig
+from training.config import load_config, MixedPrecision, RunConfig
 from training.criterion import Criterion
 from training.optimiser import make_optimiser
 from training.recipe import build_model, MeshRecipe, run_body
@@ -254,7 +255,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[1])
     parser.add_argument('--cfg', default='open_1')
     parser.add_argument('--batch', type=int, help='pictures of a step; else as configured')
-    parser.add_argument('--precisions', nargs='+', default=['bf16', 'no', PLAIN])
+    parser.add_argument(
+        '--precisions',
+        nargs='+',
+        choices=(*get_args(MixedPrecision), PLAIN),
+        default=['bf16', 'no', PLAIN],
+    )
     parser.add_argument('--runs', type=int, default=30)
     parser.add_argument(
         '--profile',
@@ -272,13 +278,16 @@ def main(arguments: list[str] | None = None) -> int:
         if options.profile:
             sys.stdout.write(f'{profile(config, options.precisions[0])}\n')
             return 0
+        if options.json:
+            check_writable(options.json)
         result = measure(config, options.precisions, options.runs)
+        sys.stdout.write(f'{_table(result)}\n{json.dumps(result)}\n')
+        if options.json:
+            with written_beside(options.json) as temporary:
+                temporary.write_text(json.dumps(result, indent=1))
     except UserError as error:
         sys.stderr.write(f'{error}\n')
         return 2
-    sys.stdout.write(f'{_table(result)}\n{json.dumps(result)}\n')
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1))
     return 0
 
 

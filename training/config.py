@@ -53,6 +53,7 @@ OTHER_LOSSES = ('confs', *MAP_LOSSES, 'fov', *TOKEN_LOSSES)
 """The losses that are not on matched people."""
 
 Precision = Literal['float32', 'bfloat16', 'float16']
+MixedPrecision = Literal['no', 'bf16', 'fp16']
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class RunConfig:
     """
     joints: Literal['body', 'crowdpose'] = 'body'
     """The joints of training: 45 of the body, or CrowdPose's 14."""
-    mixed_precision: Literal['no', 'bf16', 'fp16'] = 'no'
+    mixed_precision: MixedPrecision = 'no'
     model: ModelConfig = field(default_factory=ModelConfig)
     denoising: DenoisingConfig | None = None
     losses: dict[str, float] = field(default_factory=dict)

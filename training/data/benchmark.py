@@ -39,6 +39,7 @@ import cv2
 from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.errors import UserError
+from mahmr_model.files import check_writable, written_beside
 from mahmr_model.pictures import write_picture
 from mahmr_model.preprocess import resize
 import numpy as np
@@ -222,18 +223,21 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     quiet_worker(0)
     try:
+        if options.json:
+            check_writable(options.json)
         with tempfile.TemporaryDirectory() as folder:
             bodies = WorkerBodies(options.body)
             data = load_body(options.body)
             layer = BodyLayer(data, kid=data.kid_template is not None)
             annotation = _annotation(options, bodies, Path(folder))
             result = measure(annotation, bodies, layer, options.input_size, options.runs)
+        sys.stdout.write(f'{result.table()}\n{json.dumps(result.as_json())}\n')
+        if options.json:
+            with written_beside(options.json) as temporary:
+                temporary.write_text(json.dumps(result.as_json(), indent=1))
     except (UserError, BrokenSampleError) as error:
         sys.stderr.write(f'{error}\n')
         return 2
-    sys.stdout.write(f'{result.table()}\n{json.dumps(result.as_json())}\n')
-    if options.json:
-        options.json.write_text(json.dumps(result.as_json(), indent=1))
     return 0
 
 

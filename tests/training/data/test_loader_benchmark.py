@@ -20,11 +20,12 @@ import json
 from pathlib import Path
 
 import pytest
+from training.data import benchmark
 from training.data.benchmark import main
 
 
 def test_it_measures_a_made_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    file = tmp_path / 'loader.json'
+    file = tmp_path / 'new' / 'loader.json'
     options = ['--input-size', '280', '--people', '2', '--runs', '1', '--json', str(file)]
     assert main(options) == 0
     printed = capsys.readouterr().out
@@ -36,6 +37,15 @@ def test_it_measures_a_made_picture(capsys: pytest.CaptureFixture[str], tmp_path
     for name in ('read the picture', 'mirror and warp', 'jitter colours'):
         assert result['steps_ms'][name] > 0
         assert name in printed
+
+
+def test_file_that_cannot_be_written_is_told_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, 'measure', None)
+    (tmp_path / 'file').touch()
+    assert main(['--json', str(tmp_path / 'file' / 'loader.json')]) == 2
+    assert 'cannot be written' in capsys.readouterr().err
 
 
 def test_it_measures_a_dataset(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
