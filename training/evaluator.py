@@ -168,13 +168,11 @@ class Evaluator:
         """Return what was measured, and how many pictures could not be."""
         settings = self._config.evaluation
         protocol = protocol_of(source, self._body, settings.thresholds)
-        # Panoptic lowers its threshold where nobody is found, so it is shown everybody.
-        lowest = 0.0 if isinstance(protocol, Panoptic) else min(settings.thresholds)
         predictor = Predictor(
             model,
             device=str(self._accelerator.device),
             precision=settings.precision,
-            confidence_threshold=lowest,
+            confidence_threshold=protocol.needed_above,
         )
         skips = SkipCounter(self._config.data.skip_limit)
         for batch in self._batches(model, source):

@@ -57,10 +57,10 @@ class Panoptic(Protocol[PanopticTruth, PanopticRecord]):
         super().__init__(thresholds)
         self._regressor = h36m_regressor
 
-    def wanted(self, confidence: Floats) -> Bools:
-        """Return the queries above any of the thresholds, each halved until there is one."""
-        self._refuse_unless_finite('confidence', confidence)
-        return confidence > min(halved_until_found(confidence, t) for t in self.thresholds)
+    @property
+    def needed_above(self) -> float:
+        """Return 0: thresholds fall as far as it takes to find somebody."""
+        return 0.0
 
     def _found(self, prediction: PredictedPeople, threshold: float) -> PredictedPeople:
         return prediction.above(halved_until_found(prediction.confidence, threshold))

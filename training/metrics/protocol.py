@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 
 from mahmr_model.errors import UserError
 import numpy as np
-from training.metrics.types import Bools, Floats, PredictedPeople
+from training.metrics.types import Floats, PredictedPeople
 
 TruthT = TypeVar('TruthT')
 RecordT = TypeVar('RecordT')
@@ -53,17 +53,17 @@ class Protocol(ABC, Generic[TruthT, RecordT]):
         self.thresholds = tuple(dict.fromkeys(thresholds))
         self.records: dict[int, tuple[RecordT, ...]] = {}
 
-    def wanted(self, confidence: Floats) -> Bools:
-        """Return which queries (Q,) `update` needs the people of: posing all would be waste."""
-        self._refuse_unless_finite('confidence', confidence)
-        return confidence > min(self.thresholds)
+    @property
+    def needed_above(self) -> float:
+        """Return the confidence above which people are measured: posing others would be waste."""
+        return min(self.thresholds)
 
     def update(self, index: int, prediction: PredictedPeople, truth: TruthT) -> None:
         """
         Measure one picture, number `index` of the data set; one that is known changes nothing.
 
-        `prediction` holds at least the people that are `wanted`. Raises UserError where it is not
-        made of finite numbers: no protocol could tell such people from missed ones.
+        `prediction` holds at least the people above `needed_above`. Raises UserError where it is
+        not made of finite numbers: no protocol could tell such people from missed ones.
         """
         if index in self.records:
             return

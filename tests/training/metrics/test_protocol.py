@@ -71,7 +71,7 @@ def test_a_list_of_thresholds_gives_each_its_numbers() -> None:
     protocol.update(0, people, truth_of(people))
     result = protocol.result()
     assert (result['recall@0.3'], result['recall@0.5']) == (1.0, 0.5)
-    assert protocol.wanted(np.array([0.2, 0.35, 0.9])).tolist() == [False, True, True]
+    assert protocol.needed_above == 0.3
     heading, *lines = protocol.table().splitlines()
     assert heading.split()[-4:] == ['>', '0.3', '>', '0.5']
     assert ['recall', '1', '0.5'] in [line.split() for line in lines]
@@ -82,7 +82,6 @@ def test_a_confidence_at_the_threshold_is_not_above() -> None:
     protocol = H36MJoints(H36M)
     protocol.update(0, people, truth_of(people))
     assert protocol.result()['missed'] == 1
-    assert protocol.wanted(people.confidence).tolist() == [False, True]
 
 
 def test_nothing_measured_has_no_means() -> None:
@@ -101,9 +100,6 @@ def test_predictions_that_are_no_numbers_are_refused(name: str, value: float) ->
     with pytest.raises(UserError, match=f'{name} holds NaN or infinity'):
         protocol.update(0, replace(people, **{name: broken}), truth_of(people))
     assert not protocol.records
-    if name == 'confidence':
-        with pytest.raises(UserError, match='confidence holds NaN'):
-            protocol.wanted(broken)
 
 
 @pytest.mark.parametrize('thresholds', [(), (1.0,), (-0.1, 0.3), (float('nan'),)])
