@@ -69,7 +69,7 @@ class PacedSchedule:
     ) -> None:
         self._pace, self._accelerator = pace, accelerator
         self._schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, pace)
-        self._steps_at_start, self._minutes_at_start, self._start = 0, 0.0, 0.0
+        self._minutes_at_start, self._start = 0.0, 0.0
 
     def start_clock(self) -> None:
         """Count the time from now on; what was between the last step and now does not count."""

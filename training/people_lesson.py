@@ -35,9 +35,6 @@ from training.matcher import MATCHED_JOINTS, NOT_FINITE_COST, weighted_cost
 from training.people import Pairs, query_people, query_pixels, stacked
 from training.scene_pool import MOST_PEOPLE, PoolPictures
 
-RECORDED_LOSSES = ('confs', *PERSON_LOSSES, 'depths_mt')
-"""The losses of queries that there are here."""
-
 
 class PeopleLesson(nn.Module):
     """What queries learn of people."""
@@ -46,7 +43,7 @@ class PeopleLesson(nn.Module):
     second: Tensor
 
     def __init__(self, body: BodyLayer, names: list[str], input_size: int) -> None:
-        """Take the losses on matched people by name, of `RECORDED_LOSSES`."""
+        """Take the losses on matched people by name: of `PERSON_LOSSES`, and `depths_mt`."""
         super().__init__()
         self._body, self._names, self._input_size = JointBody(body), names, input_size
         first, second = torch.triu_indices(MOST_PEOPLE, MOST_PEOPLE, 1)

@@ -37,9 +37,10 @@ from training import people_lesson
 from training.batches import DeviceBatch
 from training.criterion import Criterion
 from training.joint_body import JointBody
+from training.losses.losses import PERSON_LOSSES
 from training.matcher import NOT_FINITE_COST
 from training.people import query_people, query_pixels
-from training.people_lesson import greedy_match, PeopleLesson, RECORDED_LOSSES
+from training.people_lesson import greedy_match, PeopleLesson
 from training.scene_pool import ScenePool
 from training.train_model import TrainingOutput
 
@@ -60,7 +61,7 @@ def test_losses_of_people_are_those_of_the_criterion(
 ) -> None:
     monkeypatch.setattr(people_lesson, 'greedy_match', cheapest_match)
     torch.manual_seed(0)
-    truth, names = rendered.truth, [*RECORDED_LOSSES[1:]]
+    truth, names = rendered.truth, [*PERSON_LOSSES, 'depths_mt']
     network = tiny_model(config_of_tiny()).network
     pool = ScenePool(SIZES, 6, CPU)
     pool.put(rendered, network.cells(rendered.images).yx)
@@ -106,7 +107,7 @@ def test_losses_of_people_are_those_of_the_criterion(
         None,
     )
     losses, _ = Criterion(names, SIZES.input_size)(output, truth)
-    assert tuple(mine) == RECORDED_LOSSES
+    assert list(mine) == ['confs', *names]
     for name, value in mine.items():
         expected = losses[name] + losses[f'{name}.0']
         torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6, msg=name)

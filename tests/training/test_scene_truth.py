@@ -317,7 +317,7 @@ def test_studio_gives_normalised_pictures_beside_their_truth() -> None:
 
 
 def test_every_epoch_has_other_scenes_whatever_the_process() -> None:
-    config = SceneConfig(most_people=2)
+    config = SceneConfig()
     pictures, others = ScenePictures(config, 3, 5), ScenePictures(config, 3, 5)
     first = pictures[2].scene
     assert np.array_equal(others[2].scene.betas, first.betas)

@@ -49,7 +49,6 @@ class SceneConfig:
 
     input_size: int = 560
     """The longer side of the pictures in pixels."""
-    most_people: int = 10
 
 
 def draw_scene(config: SceneConfig, seed: int, index: int) -> Scene:
@@ -97,7 +96,7 @@ def _deserted(scene: Scene) -> Scene:
 
 def _attempt(config: SceneConfig, generator: np.random.Generator) -> Scene | None:
     view = draw_view(config.input_size, generator)
-    chances = np.array(_COUNT_CHANCES[: config.most_people])
+    chances = np.array(_COUNT_CHANCES)
     count = 1 + int(generator.choice(len(chances), p=chances / chances.sum()))
     people = draw_people(count, generator)
     beds = draw_bed_heights(people, generator)
