@@ -17,13 +17,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 import sys
 from typing import Any
 
 from mahmr_model.body.data import BodyData, OPEN_BODY
 from mahmr_model.errors import UserError
+from mahmr_model.files import written_beside
 import numpy as np
 from training.synthetic.open_body.build import build
 from training.synthetic.open_body.report import write_report
@@ -50,9 +50,7 @@ def main() -> int:
 
 
 def _write(path: Path, body: BodyData) -> None:
-    """Write beside the target, then rename: nobody ever sees half a body."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
+    """Write a body as `load_body` reads it, by SMPL's own names."""
     parents = np.where(body.parents < 0, 2**32 - 1, body.parents)
     arrays: dict[str, Any] = {
         'v_template': body.v_template,
@@ -71,9 +69,8 @@ def _write(path: Path, body: BodyData) -> None:
         'extra_vertex_ids': body.extra_vertex_ids,
         'name': np.array(body.name),
     }
-    with part.open('wb') as file:
+    with written_beside(path) as part, part.open('wb') as file:
         np.savez_compressed(file, **arrays)
-    os.replace(part, path)
 
 
 if __name__ == '__main__':

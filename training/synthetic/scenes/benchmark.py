@@ -17,11 +17,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 import time
 
-import mahmr_model.body
-from mahmr_model.body.data import load_body
+from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 import numpy as np
 import torch
@@ -48,7 +46,7 @@ def main() -> None:
     parser.add_argument('--profile', action='store_true', help='list the costliest operations')
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    body = BodyLayer(load_body(Path(mahmr_model.body.__file__).parent / 'open_body.npz'), kid=True)
+    body = BodyLayer(load_body(OPEN_BODY), kid=True)
     start = time.perf_counter()
     renderer = SceneRenderer(body, device)
     print(f'renderer made in {_waited(device) - start:.1f} s')  # noqa: T201

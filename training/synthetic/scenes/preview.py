@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+import sys
 
 import cv2
-import mahmr_model.body
-from mahmr_model.body.data import load_body
+from mahmr_model.body.data import load_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
-from mahmr_model.files import written_beside
+from mahmr_model.errors import UserError
+from mahmr_model.files import check_writable, written_beside
+from mahmr_model.pictures import SUFFIXES, write_picture
 from mahmr_model.types import ImageArray
 import numpy as np
 from training.synthetic.scenes.draw import draw_scene, SceneConfig
@@ -61,10 +63,10 @@ def sheet(squares: list[ImageArray], columns: int) -> ImageArray:
     return np.vstack(rows)
 
 
-def main() -> None:
-    """Draw some scenes of a training run's seed and write their sheet."""
+def main(arguments: list[str] | None = None) -> int:
+    """Draw some scenes of a training run's seed and write their sheet; 2 after a UserError."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('out', type=Path, help='a .png')
+    parser.add_argument('out', type=Path, help=f'a picture: {", ".join(SUFFIXES)}')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--first', type=int, default=0, help='number of the first scene')
@@ -72,16 +74,29 @@ def main() -> None:
     parser.add_argument('--columns', type=int, default=6)
     parser.add_argument('--side', type=int, default=280, help="a picture's longer side in pixels")
     parser.add_argument('--truth', action='store_true', help='tint people by their number')
-    arguments = parser.parse_args()
-    body = BodyLayer(load_body(Path(mahmr_model.body.__file__).parent / 'open_body.npz'), kid=True)
-    renderer = SceneRenderer(body, arguments.device)
-    numbers = range(arguments.first, arguments.first + arguments.count)
-    rendered = renderer([draw_scene(SceneConfig(), arguments.seed, number) for number in numbers])
-    squares = tiles(rendered, arguments.side, truth=arguments.truth)
-    picture = sheet(squares, arguments.columns)
-    with written_beside(arguments.out) as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    options = parser.parse_args(arguments)
+    try:
+        _check_picture(options.out)
+        renderer = SceneRenderer(BodyLayer(load_body(OPEN_BODY), kid=True), options.device)
+        numbers = range(options.first, options.first + options.count)
+        rendered = renderer([draw_scene(SceneConfig(), options.seed, n) for n in numbers])
+        squares = tiles(rendered, options.side, truth=options.truth)
+        with written_beside(options.out) as temporary:
+            write_picture(temporary, sheet(squares, options.columns))
+    except UserError as error:
+        sys.stderr.write(f'{error}\n')
+        return 2
+    return 0
+
+
+def _check_picture(path: Path) -> None:
+    """Raise UserError where no picture can be written to `path`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(
+            f'{path}: its name should end as a picture does, in one of {", ".join(SUFFIXES)}.'
+        )
+    check_writable(path)
 
 
 if __name__ == '__main__':
-    main()
+    raise SystemExit(main())
