@@ -329,7 +329,7 @@ class RunConfig:
 
     @property
     def matched_losses(self) -> list[str]:
-        """Return the losses on matched people that have a weight."""
+        """Return the losses on matched people that are measured, if only at a weight of 0."""
         return [name for name in self.losses if name not in OTHER_LOSSES]
 
     def save(self, path: Path) -> None:

@@ -151,7 +151,8 @@ def run_body(config: RunConfig) -> tuple[Path, BodyKind]:
         name = read_checkpoint(weights).body if own and weights is not None else 'smpl'
     if name == 'open':
         return OPEN_BODY, 'open'
-    return find_body(None if name == 'smpl' else Path(name), weights_folders()), 'smpl'
+    path = find_body(None if name == 'smpl' else Path(name), weights_folders())
+    return path, 'open' if path.samefile(OPEN_BODY) else 'smpl'
 
 
 def build_model(config: RunConfig, body: BodyData) -> TrainingModel:

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mahmr_model.body.data import OPEN_BODY
 from mahmr_model.errors import UserError
 from mahmr_model.network import MAHMR
 import pytest
 import torch
 from training.config import config_names, load_config, STAGES
 from training.data.catalogue import find_split
+from training.recipe import run_body
 from training.run_data import is_agora_test
 
 PUBLISHED = [
@@ -310,6 +312,15 @@ def test_recorded_steps_have_neither_denoising_queries_nor_relative_order() -> N
 def test_recorded_steps_refuse_what_they_would_not_do(override: str, expected: str) -> None:
     with pytest.raises(UserError, match=f'Recorded steps need {expected}'):
         load_config('open_1', [override]).check_training()
+
+
+def test_body_by_its_path_is_the_open_one_or_of_smpl(
+    random_body_folder: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / 'body.npz'
+    link.symlink_to(OPEN_BODY)
+    for path, kind in ((OPEN_BODY, 'open'), (link, 'open'), (random_body_folder, 'smpl')):
+        assert run_body(load_config('train_chmr', [f'body={path}'])) == (path, kind)
 
 
 def test_pictures_of_data_sets_are_not_kept_for_further_rounds() -> None:
