@@ -28,6 +28,7 @@ from mahmr_model.files import written_beside
 from training.data.augmentation import AugmentationConfig
 from training.denoising import DenoisingConfig
 from training.losses.losses import PAIR_LOSSES, PERSON_LOSSES
+from training.metrics.protocol import check_thresholds
 from training.schema import as_plain, build, unknown_key
 import yaml
 
@@ -224,6 +225,7 @@ class RunConfig:
         ):
             if not least <= value < math.inf:
                 raise UserError(f'The key {name!r} should be at least {least}, not {value}.')
+        check_thresholds(self.evaluation.thresholds)
 
     def check_training(self) -> None:
         """Refuse a run that has nothing to learn from, or too few weights of losses."""

@@ -237,6 +237,8 @@ def test_unknown_key_is_refused_with_the_nearest_one(override: str, hint: str) -
         'training.learning_rate=.nan',
         'training.weight_decay=-1',
         'training.seed=-1',
+        'evaluation.thresholds=[]',
+        'evaluation.thresholds=[0.3, 1]',
     ],
 )
 def test_wrong_value_is_refused(override: str) -> None:

@@ -45,11 +45,7 @@ class Protocol(ABC, Generic[TruthT, RecordT]):
 
     def __init__(self, thresholds: Sequence[float] = (PUBLISHED_THRESHOLD,)) -> None:
         """Measure people above each of these confidences, one after the other."""
-        if not thresholds or not all(0 <= threshold < 1 for threshold in thresholds):
-            raise UserError(
-                'The evaluation needs thresholds on the confidence between 0 and 1, but they are '
-                f'{list(thresholds)}; give one such as {PUBLISHED_THRESHOLD}, or a list.'
-            )
+        check_thresholds(thresholds)
         self.thresholds = tuple(dict.fromkeys(thresholds))
         self.records: dict[int, tuple[RecordT, ...]] = {}
 
@@ -137,6 +133,15 @@ class Protocol(ABC, Generic[TruthT, RecordT]):
     @abstractmethod
     def _summarise(self, records: Sequence[RecordT]) -> dict[str, float]:
         """Return the numbers of all pictures."""
+
+
+def check_thresholds(thresholds: Sequence[float]) -> None:
+    """Raise UserError unless there are some, and all can be of a confidence."""
+    if not thresholds or not all(0 <= threshold < 1 for threshold in thresholds):
+        raise UserError(
+            'The evaluation needs thresholds on the confidence between 0 and 1, but they are '
+            f'{list(thresholds)}; give one such as {PUBLISHED_THRESHOLD}, or a list.'
+        )
 
 
 def mean_of(parts: Sequence[Floats]) -> float | None:
