@@ -27,10 +27,10 @@ import json
 import os
 from pathlib import Path
 import shutil
-import tempfile
 from typing import Any
 
 from mahmr_model.errors import UserError
+from mahmr_model.files import folder_written_beside
 import numpy as np
 from training.data.annotation import Annotation, Bodies, BrokenSampleError, Keypoints
 from training.data.posing import GENDERS
@@ -118,14 +118,7 @@ def stored(path: Path, kind: str, entries: Iterable[Entry]) -> StoredAnnotations
         if (folder / name).is_dir():
             return StoredAnnotations(folder / name)
     folder = path.parent if os.access(path.parent, os.W_OK) else elsewhere
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_store(folder / name, path, entries)
-    except OSError as error:
-        raise UserError(
-            f'{path}: its annotations are converted once to {folder / name}, but that cannot be '
-            f'written ({error.strerror}); free space there or make it writable.'
-        ) from error
+    write_store(folder / name, path, entries)
     for old in folder.glob(f'.{path.stem}.*.mapped'):
         if old.name != name and len(old.name) == len(name):
             shutil.rmtree(old, ignore_errors=True)  # of an earlier state of the file
@@ -142,19 +135,16 @@ def write_store(folder: Path, source: Path, entries: Iterable[Entry]) -> None:
             f'{source} should hold annotations in the published format, but {len(broken)} of '
             f'{pictures} pictures cannot be read ({reason}); use the file as published.'
         )
-    unfinished = Path(tempfile.mkdtemp(prefix=f'{folder.name}.', dir=folder.parent))
     try:
-        for name, values in columns.items():
-            np.save(unfinished / f'{name}.npy', values)
-        (unfinished / 'broken.json').write_text(json.dumps(broken))
-        unfinished.chmod(0o755)  # mkdtemp's own mode shuts everyone else out
-        try:
-            unfinished.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process was faster, with the same
-                raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        with folder_written_beside(folder) as unfinished:
+            for name, values in columns.items():
+                np.save(unfinished / f'{name}.npy', values)
+            (unfinished / 'broken.json').write_text(json.dumps(broken))
+    except UserError as error:
+        if not folder.is_dir():  # otherwise another process was faster, with the same
+            raise UserError(
+                f'{source}: its annotations are converted once, but {error}'
+            ) from error
 
 
 def _columns(entries: Iterable[Entry]) -> tuple[dict[str, np.ndarray], dict[int, str]]:

@@ -208,6 +208,46 @@ def test_a_failed_conversion_leaves_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ['annots.npz']
 
 
+def test_a_full_disk_leaves_nothing_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / 'annots.npz'
+    source.write_bytes(b'1')
+
+    def full(*_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(np, 'save', full)
+    with pytest.raises(UserError, match=r'annots\.npz: .* converted once.*No space left'):
+        stored(source, 'kind', [('1.jpg', Annotation(Path('1.jpg')))])
+    assert [p.name for p in tmp_path.iterdir()] == ['annots.npz']
+
+
+def test_a_process_that_is_slower_takes_what_the_faster_one_wrote(tmp_path: Path) -> None:
+    source = tmp_path / 'annots.npz'
+    source.write_bytes(b'1')
+    one = ('1.jpg', Annotation(Path('1.jpg'), np.eye(3)[None], bodies(1)))
+
+    def slowly() -> Any:
+        assert len(stored(source, 'kind', [one])) == 1
+        yield one
+
+    assert len(stored(source, 'kind', slowly())) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_annotations_are_for_whoever_the_user_lets_read(tmp_path: Path) -> None:
+    source = tmp_path / 'annots.npz'
+    source.write_bytes(b'1')
+    before = os.umask(0o027)
+    try:
+        stored(source, 'kind', [('1.jpg', Annotation(Path('1.jpg')))])
+    finally:
+        os.umask(before)
+    [folder] = tmp_path.glob('.*.mapped')
+    assert folder.stat().st_mode & 0o777 == 0o750
+
+
 def test_a_folder_that_cannot_be_written_is_no_obstacle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
