@@ -70,7 +70,7 @@ class Step:
             mixed_precision='no' if self.plain else precision,
         )
         self._config = config
-        body = load_body(run_body(config)[0])
+        body = load_body(run_body(config))
         model = build_model(replace(config, starts_from=()), body).to(self.accelerator.device)
         on_cuda = self.accelerator.device.type == 'cuda'
         if config.training.compile and on_cuda and not self.plain:
@@ -147,7 +147,7 @@ def _whole(step: Step, batches: Iterator[DeviceBatch]) -> None:
 
 
 def _batches(config: RunConfig) -> Iterator[NumberedBatch]:
-    data = training_data(config, run_body(config)[0])
+    data = training_data(config, run_body(config))
     order = StepOrder(len(data), config.training.batch_size)
     on_cuda = torch.accelerator.is_available()
     loader = training_loader(data, EpochSampler(order, 0), config.data.workers, pin_memory=on_cuda)

@@ -102,7 +102,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     """Train as configured, from the beginning or from a checkpoint."""
     config.check_training()
     folder = config.folder
-    body_path, body_kind = run_body(config)
+    body_path = run_body(config)
     body = load_body(body_path)
     if config.training.recorded:
         weights = folder / WEIGHTS
@@ -116,7 +116,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
         if accelerator.is_main_process:
             _save_config(config)
         try:
-            return train_recorded(config, accelerator, body, body_path, body_kind)
+            return train_recorded(config, accelerator, body, body_path)
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f'{torch.cuda.get_device_name(accelerator.device)} has too little memory for the '
@@ -138,7 +138,7 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
         most = config.evaluation.examples
         return example_samples(config, data, body_path, accelerator.device, most)
 
-    epoch_end = EpochEnd(config, accelerator, model, body, body_kind, examples, evaluator)
+    epoch_end = EpochEnd(config, accelerator, model, body, examples, evaluator)
     trainer = Trainer(
         accelerator,
         config.training,
@@ -181,7 +181,7 @@ def evaluate(config: RunConfig, accelerator: Accelerator) -> int:
             f'The configuration {config.name!r} names no data to evaluate on (data.evaluation).'
         )
     weights = starting_weights(config)
-    body_path, _ = run_body(config)
+    body_path = run_body(config)
     model = load_model(weights, body_path)
     evaluator = Evaluator(config, accelerator, body_path)
     evaluator.check(model.network.config)
@@ -200,7 +200,7 @@ def evaluate(config: RunConfig, accelerator: Accelerator) -> int:
 
 def _infer(config: RunConfig, accelerator: Accelerator) -> int:
     weights = starting_weights(config)
-    model = load_model(weights, None if config.body is None else run_body(config)[0])
+    model = load_model(weights, None if config.body is None else run_body(config))
     if accelerator.is_main_process:
         _save_config(config)
     failed = infer(config, accelerator, model)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from mahmr_model.body.data import BodyData, BodyKind
+from mahmr_model.body.data import BodyData
 from mahmr_model.checkpoint import save_weights
 from mahmr_model.predictor import Predictor
 from mahmr_model.weights import LoadedModel
@@ -51,13 +51,12 @@ class EpochEnd:
         accelerator: Accelerator,
         model: TrainingModel,
         body: BodyData,
-        body_kind: BodyKind,
         examples: Callable[[int], Sequence[Sample]],
         evaluator: Evaluator,
     ) -> None:
         """Take a run and its parts; `examples` gives training samples of an epoch."""
         self._config, self._accelerator, self._model = config, accelerator, model
-        self._body, self._body_kind = body, body_kind
+        self._body = body
         self._examples, self._evaluator = examples, evaluator
         self.writer: SummaryWriter | None = None
         """TensorBoard's, in the main process."""
@@ -71,12 +70,8 @@ class EpochEnd:
         network = self._model.network
         loaded = LoadedModel(network, self._body, f'{self._config.name}, epoch {epoch + 1}', False)
         if self._accelerator.is_main_process:
-            save_weights(
-                network,
-                self._config.folder / WEIGHTS,
-                self._body_kind,
-                training_extras(self._model),
-            )
+            weights = self._config.folder / WEIGHTS
+            save_weights(network, weights, self._body.kind, training_extras(self._model))
             self._draw(loaded, epoch, step)
         self._accelerator.wait_for_everyone()
         folder = self._config.folder / 'evaluation' / f'epoch_{epoch + 1:03d}'

@@ -22,7 +22,7 @@ import logging
 from pathlib import Path
 
 from accelerate import Accelerator
-from mahmr_model.body.data import BodyData, BodyKind, find_body, OPEN_BODY
+from mahmr_model.body.data import BodyData, find_body, OPEN_BODY
 from mahmr_model.body.layer import BodyLayer
 from mahmr_model.checkpoint import (
     CAMERA_BRANCH,
@@ -142,17 +142,16 @@ def noise_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def run_body(config: RunConfig) -> tuple[Path, BodyKind]:
-    """Return the file or folder of a run's body, for `load_body`, and whose shapes it has."""
+def run_body(config: RunConfig) -> Path:
+    """Return the file or folder of a run's body, for `load_body`."""
     name = config.body
     if name is None:
         weights = starting_weights(config)
         own = weights is not None and weights.suffix == '.safetensors'
         name = read_checkpoint(weights).body if own and weights is not None else 'smpl'
     if name == 'open':
-        return OPEN_BODY, 'open'
-    path = find_body(None if name == 'smpl' else Path(name), weights_folders())
-    return path, 'open' if path.samefile(OPEN_BODY) else 'smpl'
+        return OPEN_BODY
+    return find_body(None if name == 'smpl' else Path(name), weights_folders())
 
 
 def build_model(config: RunConfig, body: BodyData) -> TrainingModel:

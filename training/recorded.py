@@ -31,7 +31,7 @@ import time
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from mahmr_model.body.data import BodyData, BodyKind
+from mahmr_model.body.data import BodyData
 from mahmr_model.checkpoint import save_weights
 from mahmr_model.errors import UserError
 import torch
@@ -191,7 +191,7 @@ class RecordedStep:
 
 
 def train_recorded(
-    config: RunConfig, accelerator: Accelerator, body: BodyData, body_path: Path, kind: BodyKind
+    config: RunConfig, accelerator: Accelerator, body: BodyData, body_path: Path
 ) -> int:
     """Train as configured, and write the weights that the next stage starts from."""
     device, training = accelerator.device, config.training
@@ -212,7 +212,7 @@ def train_recorded(
         step.check_finite(config.name)
         if main:
             weights = config.folder / WEIGHTS
-            save_weights(lesson.network, weights, kind, training_extras(lesson))
+            save_weights(lesson.network, weights, body.kind, training_extras(lesson))
 
     number = 0
     with filling:
