@@ -29,7 +29,8 @@ overrides=("$@")
 cd "$(dirname "$0")/.."
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-for name in open_{0,1,2,3,3_plain}; do # before a log says that they are of this training
+stages=(open_{0,1,2,3,3_plain})
+for name in "${stages[@]}"; do # before a log says that they are of this training
     if [ -f "runs/$name/weights.safetensors" ] && [ ! -f "$out/$name.log" ] &&
         [ ! -f "$out/$name.safetensors" ]; then
         echo "error: runs/$name holds another training's weights; move it away, or name that" \
@@ -43,6 +44,23 @@ if ! gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())'); then
     echo "error: $python has no working torch; name the interpreter, PYTHON=.venv/bin/python" >&2
     exit 2
 fi
+
+configs=("${stages[@]}")
+if [ -n "${CONFIGS:-}" ]; then
+    configs=("${stages[@]/#/$CONFIGS/}")
+    configs=("${configs[@]/%/.yaml}")
+fi
+check='
+import sys
+from mahmr_model.errors import UserError
+from training.config import load_config
+try:
+    for name in sys.argv[1:6]:
+        load_config(name, sys.argv[6:]).check_training()
+except UserError as error:
+    sys.exit(f"error: {error}")'
+# Before a launcher wraps what is wrong in words of its own.
+"$python" -c "$check" "${configs[@]}" "training.minutes=$minutes" "${overrides[@]}" >&2 || exit 2
 
 exports=()
 
@@ -77,10 +95,10 @@ exported() { # wait for what is being exported; fails where that did
 
 if [ "$gpus" -gt 0 ]; then
     devices=$gpus
-else # a process keeps some 3 GB of scenes
+else # a process takes some 4.5 GB, 3 of them for scenes
     devices=2 cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > 1 ? cores / 2 : 1))
-    overrides=(training.batch_size=8 data.workers=0 data.kept_scenes=1200 training.log_every=20 \
+    overrides=(training.batch_size=8 data.workers=0 data.kept_scenes=1200 training.log_every=5 \
         "${overrides[@]}")
 fi
 

@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 import errno
+import gc
 import logging
 import sys
 import warnings
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.resume and '=' in options.resume:  # an override that follows a bare --resume
         options.overrides.insert(0, options.resume)
         options.resume = 'newest'
+    accelerator = None
     try:
         config = _config(options)
         # Accelerate joins processes without accelerators only where it is told of the CPU.
@@ -96,6 +98,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    finally:
+        if accelerator is not None:
+            end(accelerator)
+
+
+def end(accelerator: Accelerator) -> None:
+    """
+    Part from the other processes, once nothing holds a model that was prepared with them.
+
+    Where DistributedDataParallel is the last to let go of gloo's threads, it waits for them with
+    Python's lock, and now and then one of them waits for that lock.
+    """
+    accelerator.free_memory()
+    gc.collect()
+    accelerator.end_training()
 
 
 def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> int:
@@ -170,7 +187,6 @@ def train(config: RunConfig, accelerator: Accelerator, resume: str | None) -> in
     finally:
         if writer is not None:
             writer.close()
-        accelerator.end_training()
     return 0
 
 
@@ -194,7 +210,6 @@ def evaluate(config: RunConfig, accelerator: Accelerator) -> int:
         print((config.folder / 'report.txt').read_text(), end='')  # noqa: T201
     if writer is not None:
         writer.close()
-    accelerator.end_training()
     return 0
 
 
@@ -203,9 +218,7 @@ def _infer(config: RunConfig, accelerator: Accelerator) -> int:
     model = load_model(weights, None if config.body is None else run_body(config))
     if accelerator.is_main_process:
         _save_config(config)
-    failed = infer(config, accelerator, model)
-    accelerator.end_training()
-    return 2 if failed else 0
+    return 2 if infer(config, accelerator, model) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

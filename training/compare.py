@@ -143,6 +143,11 @@ def main(arguments: list[str] | None = None) -> int:
     outs.append(options.out / 'table.md')
     try:
         check_amounts(options.count, options.batch)
+        if options.count > HELD_OUT_SCENES:
+            raise UserError(
+                f'--count is at most {HELD_OUT_SCENES}, all that are held out, not '
+                f'{options.count}.'
+            )
         for path in outs:
             check_writable(path)
         device = choose_device(options.device or 'auto')

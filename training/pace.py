@@ -26,6 +26,8 @@ import torch
 
 MEASURED_EVERY = 20
 """Steps between two looks at the clock; between them time is taken to go on as it did."""
+_SLOW_MINUTES = 1 / 60
+"""After steps as long as this the clock is looked at each time, as after the first."""
 
 
 class Pace:
@@ -54,6 +56,11 @@ class Pace:
             share = max(share, now / self.minutes)
         return min(1.0, share)
 
+    def looks_at_clock(self, step: int) -> bool:
+        """Return whether time is to be `measured` after so many steps."""
+        slow = self.known_step == 0 or self.minutes_a_step > _SLOW_MINUTES
+        return slow or step % MEASURED_EVERY == 0
+
     def measured(self, step: int, minutes: float) -> None:
         """Take note of how long all training until a step took."""
         if step > self.known_step:
@@ -78,7 +85,7 @@ class PacedSchedule:
     def step(self) -> None:
         """Go on to the next step's rates; every process calls this."""
         step = self._schedule.last_epoch + 1
-        if self._pace.minutes is not None and step % MEASURED_EVERY == 0:
+        if self._pace.minutes is not None and self._pace.looks_at_clock(step):
             minutes = self._minutes_at_start + (time.monotonic() - self._start) / 60
             agreed = [minutes]
             broadcast_object_list(agreed)

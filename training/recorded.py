@@ -44,7 +44,7 @@ from training.epoch_end import WEIGHTS
 from training.filling import Filling
 from training.lesson import Lesson, new_lesson
 from training.optimiser import make_optimiser
-from training.pace import MEASURED_EVERY, Pace
+from training.pace import Pace
 from training.recipe import training_extras
 from training.scene_pictures import SceneStudio
 from training.scene_pool import ScenePool
@@ -220,7 +220,7 @@ def train_recorded(
             filling.beside_step()
             step(pace(number))
             number += 1
-            if number % MEASURED_EVERY == 0:
+            if pace.looks_at_clock(number):
                 agreed = [(time.monotonic() - start) / 60]
                 broadcast_object_list(agreed)
                 pace.measured(number, agreed[0])
@@ -232,7 +232,6 @@ def train_recorded(
     if writer is not None:
         writer.close()
     logger.info('done after %d steps', number)
-    accelerator.end_training()
     return 0
 
 
@@ -254,7 +253,7 @@ def _log(
     parts = ', '.join(f'{name} {value:.4f}' for name, value in losses.items())
     times = step * config.training.batch_size / filling.pictures
     logger.info(
-        'step %d, %d pictures, each %.1f times, %.1f %% left out: loss %.4f (%s)',
+        'step %d, %d pictures, each %.1f times, %.1f %% with too many tokens: loss %.4f (%s)',
         step,
         filling.pictures,
         times,

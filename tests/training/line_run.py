@@ -35,6 +35,7 @@ import torch
 from torch import nn, Tensor
 import training.checkpoints
 from training.checkpoints import find_checkpoint
+from training.command import end
 from training.config import TrainingConfig
 from training.data.dataset import Item, Sample, Source
 from training.target import Target
@@ -129,7 +130,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     _die_while_writing(options.kill_in_checkpoint)
     accelerator, line, recipe = Accelerator(cpu=True), Line(), Squares()
-    try:
+
+    def train() -> None:
         trainer = Trainer(
             accelerator,
             config,
@@ -142,6 +144,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.resume:
             trainer.resume(find_checkpoint(trainer.checkpoints, options.resume))
         trainer.run()
+
+    try:
+        train()
     except UserError as error:
         sys.stderr.write(f'{error}\n')
         return 2
@@ -150,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
             result = {'encoder': line.encoder.item(), 'offset': line.offset.item()}
             (options.folder / 'line.json').write_text(json.dumps(result))
             (options.folder / 'losses.json').write_text(json.dumps(recipe.curve))
-        accelerator.end_training()
+        end(accelerator)
     return 0
 
 

@@ -27,7 +27,6 @@ from line_run import Line, main, Points, Squares
 import pytest
 from training.checkpoints import find_checkpoint
 from training.config import TrainingConfig
-from training.pace import MEASURED_EVERY
 from training.trainer import AfterEpoch, Trainer
 
 SCRIPT = Path(__file__).with_name('line_run.py')
@@ -135,7 +134,7 @@ def test_time_that_was_over_ends_the_epoch_of_a_resumed_run(tmp_path: Path) -> N
     resumed = trainer(end)
     resumed.resume(find_checkpoint(resumed.checkpoints, 'newest'))
     resumed.run()
-    assert ended == [(0, MEASURED_EVERY, True)]
+    assert ended == [(0, 1, True)]
 
 
 def test_loss_that_is_not_finite_stops_with_losses_and_pictures(

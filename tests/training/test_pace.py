@@ -92,6 +92,11 @@ def test_run_ends_when_its_minutes_are_over_at_a_rate_of_zero(clock: Clock) -> N
     assert optimiser.param_groups[0]['lr'] == 0
 
 
+def test_slow_steps_end_as_soon_as_the_time_is_over(clock: Clock) -> None:
+    assert run(schedule(minutes=1.0)[0], clock, 25) == 3
+    assert run(schedule(minutes=0.1)[0], clock, 25) == 1
+
+
 def test_time_between_pieces_does_not_count(clock: Clock) -> None:
     first, _ = schedule(minutes=1.0)
     first.start_clock()

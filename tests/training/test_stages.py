@@ -21,9 +21,12 @@ from pathlib import Path
 import shutil
 import subprocess
 import sys
+import weakref
 
+from accelerate import Accelerator
 from fixtures import make_data
 from mahmr_model.checkpoint import read_checkpoint
+from mahmr_model.errors import UserError
 from mahmr_model.pictures import write_picture
 import numpy as np
 import pytest
@@ -32,6 +35,7 @@ from tiny import MODEL, run_config
 import torch
 from training.command import _save_config, main
 from training.config import load_config
+from training.trainer import Trainer
 
 SIZES = [
     f'model.{name}={value}'
@@ -196,6 +200,25 @@ def test_two_processes_train_and_evaluate_like_one(data: Path, tmp_path: Path) -
     )
     assert first['pictures'] == 2
     assert first == pytest.approx(second, rel=1e-3)
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_a_run_has_let_go_of_its_model_when_processes_part(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """Otherwise gloo's threads and DistributedDataParallel may wait for each other for ever."""
+    models: list[weakref.ref] = []
+    held = []
+
+    def run(trainer: Trainer, writer: object) -> None:
+        models.append(weakref.ref(trainer._model))
+        if fails:
+            raise UserError('as asked')
+
+    monkeypatch.setattr(Trainer, 'run', run)
+    monkeypatch.setattr(Accelerator, 'end_training', lambda _: held.append(models[0]()))
+    assert train(tmp_path, data, '--stage', '1', 'starts_from=null') == (2 if fails else 0)
+    assert held == [None]
 
 
 def test_inference_spreads_over_processes(runs: Path, data: Path, tmp_path: Path) -> None:

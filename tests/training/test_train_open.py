@@ -20,6 +20,7 @@ import os
 from pathlib import Path
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -62,6 +63,22 @@ def train(folder: Path, out: str, fails: str = '') -> subprocess.CompletedProces
         timeout=60,
         check=False,
     )
+
+
+def test_what_is_wrong_with_a_key_is_said_in_one_line(tmp_path: Path) -> None:
+    out = tmp_path / 'own'
+    done = subprocess.run(
+        ['bash', str(SCRIPT), '1', str(out), 'training.batchsize=3'],
+        env=dict(os.environ, PYTHON=sys.executable),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Unknown key 'training.batchsize'")
+    assert done.stderr.count('\n') == 1
+    assert not list(out.iterdir())
 
 
 def trained(folder: Path) -> list[str]:
