@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from mahmr_model.tracking.pace import Pace
 from mahmr_model.types import People
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,9 @@ class SmootherConfig:
     shape_cutoff_hz: float = 0.2
     """The shape numbers: a body does not change."""
     gap_s: float = 0.5
-    """Who was not seen for longer than this is smoothed anew from where they are now."""
+    """Who was not seen for longer than this is smoothed anew from where they are now..."""
+    gap_pictures: float = 2.5
+    """...if it is also longer than so many usual gaps between pictures: a slow network is none."""
 
 
 @dataclass
@@ -84,11 +87,13 @@ class Smoother:
 
     Place, rotations and shape are filtered per identity in the time of the stamps, so that it
     does the same at every frame rate; joints and meshes are then made anew by `repose`. Time that
-    jumps back, or an identity not seen for `gap_s`, starts from the raw numbers.
+    jumps back, or an identity not seen for long (`gap_s`, `gap_pictures`), starts from the raw
+    numbers.
     """
 
     def __init__(self, repose: Repose, config: SmootherConfig | None = None) -> None:
         self._repose = repose
+        self._pace = Pace()
         self.config = config or SmootherConfig()
         """May be set between two pictures: what was smoothed so far is kept."""
         self.reset()
@@ -96,16 +101,15 @@ class Smoother:
     def reset(self) -> None:
         """Forget everybody."""
         self._states: dict[int, _State] = {}
-        self._now_s: float | None = None
 
     def update(self, people: People, stamp_s: float) -> People:
         """Return the tracked people of a picture taken at `stamp_s`, smoothed."""
         if people.ids is None:
             raise ValueError('only tracked people can be smoothed; these have no ids')
-        if self._now_s is not None and stamp_s < self._now_s:
+        gap_s, usual_s = self._pace.step(stamp_s)
+        if gap_s < 0:
             self.reset()
-        self._now_s = stamp_s
-        oldest_s = stamp_s - self.config.gap_s
+        oldest_s = stamp_s - max(self.config.gap_s, self.config.gap_pictures * usual_s)
         self._states = {i: s for i, s in self._states.items() if s.seen_s >= oldest_s}
         for index, identity in enumerate(people.ids.tolist()):
             seen = _seen(people, index, stamp_s)

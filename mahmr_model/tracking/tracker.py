@@ -16,10 +16,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from mahmr_model.tracking.motion import Motion, MotionConfig
+from mahmr_model.tracking.pace import Pace
 from mahmr_model.types import Camera, FloatArray, People
 import numpy as np
 import numpy.typing as npt
@@ -74,14 +74,13 @@ class Tracker:
 
     def __init__(self, config: TrackerConfig | None = None) -> None:
         self._config = config or TrackerConfig()
-        self._gaps_s: deque[float] = deque(maxlen=5)
+        self._pace = Pace()
         self.reset()
 
     def reset(self) -> None:
         """Forget everybody; identities begin at 1 again."""
         self._tracks: list[_Track] = []
         self._next = 1
-        self._now_s: float | None = None
 
     def update(self, people: People, stamp_s: float) -> People:
         """
@@ -110,13 +109,9 @@ class Tracker:
     def _move_to(self, stamp_s: float) -> None:
         """Bring all tracks to the time of a picture, and drop those that are lost by then."""
         config = self._config
-        gap_s = 0.0 if self._now_s is None else stamp_s - self._now_s
-        usual_s = float(np.median(self._gaps_s)) if self._gaps_s else gap_s
+        gap_s, usual_s = self._pace.step(stamp_s)
         if gap_s < 0 or gap_s > max(config.jump_s, config.jump_pictures * usual_s):
             self.reset()
-        if gap_s > 0:
-            self._gaps_s.append(gap_s)
-        self._now_s = stamp_s
         lost_s = max(config.lost_s, config.lost_pictures * usual_s)
         self._tracks = [t for t in self._tracks if stamp_s - t.seen_s <= lost_s]
         for track in self._tracks:

@@ -52,6 +52,14 @@ def test_who_stands_is_calmed(rate_hz: float) -> None:
         assert smooth < 0.67 * raw
 
 
+@pytest.mark.parametrize('rate_hz', [0.5, 1])
+def test_a_slow_network_is_calmed_as_well(rate_hz: float) -> None:
+    """Less, for pictures that are far apart say little of each other."""
+    row = gain(MOTIONS['stands, 5 m away'], rate_hz)
+    for raw, smooth in (row.across_mm, row.along_mm, row.turn_deg):
+        assert smooth < 0.95 * raw
+
+
 @pytest.mark.parametrize('rate_hz', [10, 30])
 def test_the_delay_is_what_the_documentation_says(rate_hz: float) -> None:
     assert gain(MOTIONS['walks across, 1.3 m/s'], rate_hz).place_delay_ms < 50
@@ -108,6 +116,8 @@ def test_each_identity_has_its_own_filter() -> None:
         ((0.0, 0.1, 0.2), 'smoothed'),
         ((0.0, 0.1, 0.6), 'smoothed'),
         ((0.0, 0.1, 0.7), 'raw'),  # who returns after 0.5 s
+        ((0.0, 1.0, 3.0), 'smoothed'),  # a slow network that missed somebody once
+        ((0.0, 1.0, 4.0), 'raw'),
         ((10.0, 10.1, 0.0), 'raw'),  # a recording that starts again
         ((10.0, 10.1, 10.05), 'raw'),
     ],
