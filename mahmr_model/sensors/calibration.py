@@ -175,13 +175,24 @@ class Undistorter:
         self._maps: tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]] | None = None
 
     def __call__(self, image_rgb: ImageArray, lens: Lens) -> ImageArray:
-        """Return the picture as a lens without distortion would show it (same if it has none)."""
+        """
+        Return the picture as a lens without distortion would show it (same if it has none).
+
+        :raises UserError: for a picture that is too large for OpenCV.
+        """
         if lens.distortion is None or lens.camera is None:
             return image_rgb
-        if self._lens != (lens.camera, lens.distortion) or self._maps is None:
-            self._lens = (lens.camera, lens.distortion)
-            self._maps = _undistortion_maps(lens.camera, lens.distortion)
-        return np.asarray(cv2.remap(image_rgb, *self._maps, cv2.INTER_LINEAR), dtype=np.uint8)
+        try:
+            if self._lens != (lens.camera, lens.distortion) or self._maps is None:
+                self._maps = _undistortion_maps(lens.camera, lens.distortion)
+                self._lens = (lens.camera, lens.distortion)
+            straight = cv2.remap(image_rgb, *self._maps, cv2.INTER_LINEAR)
+        except cv2.error as error:
+            raise UserError(
+                f'A picture of {lens.camera.width}x{lens.camera.height} cannot be straightened '
+                f'({error.err}); have the camera driver send smaller ones.'
+            ) from error
+        return np.asarray(straight, dtype=np.uint8)
 
 
 def _undistortion_maps(

@@ -95,15 +95,20 @@ def compressed_to_rgb(message: CompressedMessage) -> ImageArray:
     """
     Decode JPEG, PNG and what else OpenCV reads, as it was taken (EXIF turns nothing).
 
-    :raises UserError: for data that is no picture.
+    :raises UserError: for data that is no picture, or one that OpenCV finds too large.
     """
     data = np.frombuffer(message.data, np.uint8)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(data, flags) if len(data) else None
+    bgr, reason = None, ''
+    try:
+        if len(data):
+            bgr = cv2.imdecode(data, flags)
+    except cv2.error as error:
+        reason = f' ({error.err})'
     if bgr is None:
         raise UserError(
             f'A compressed picture of {len(data)} bytes and format "{message.format}" cannot be '
-            'decoded; JPEG and PNG are read.'
+            f'decoded{reason}; JPEG and PNG are read.'
         )
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 

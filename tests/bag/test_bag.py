@@ -22,6 +22,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bad_pictures import oversized_png
 from bag_maker import camera_info, compressed, image, Message, START_NS, write_bag
 import cv2
 from mahmr_model.bag.process import BagJob, process_bag
@@ -306,6 +307,28 @@ def test_a_bad_picture_is_told_and_the_others_are_done(tmp_path: Path) -> None:
     assert len(errors) == 1
     assert 'picture 2' in errors[0]
     assert '"secret"' in errors[0]
+
+
+def test_a_picture_that_opencv_refuses_is_told_and_the_others_are_done(tmp_path: Path) -> None:
+    """A PNG that claims to be larger than OpenCV takes; one that it cannot straighten."""
+    _, png = cv2.imencode('.png', picture(0))
+    _, wide = cv2.imencode('.png', np.zeros((4, 40_000, 3), np.uint8))
+    datas = [png.tobytes(), oversized_png(), wide.tobytes(), png.tobytes()]
+    info = camera_info((0, 0), START_NS, K, d=DISTORTED)
+    messages: list[Message] = [('/front/camera_info', START_NS, info)]
+    for step, data in enumerate(datas):
+        stamp_ns = START_NS + step * STEP_NS
+        topic = '/front/image_raw/compressed'
+        messages.append((topic, stamp_ns, compressed(data, stamp_ns, 'png')))
+    run = Run(tmp_path, messages)
+    assert not run.whole
+    assert len(run.results()) == 2
+    errors = [line for line in run.said if line.startswith('error: ')]
+    assert len(errors) == 2
+    assert 'picture 1' in errors[0]
+    assert 'cannot be decoded' in errors[0]
+    assert 'picture 2' in errors[1]
+    assert 'cannot be straightened' in errors[1]
 
 
 def test_a_bag_without_one_good_picture_leaves_nothing(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@
 from __future__ import annotations
 
 import cv2
+from mahmr_model.errors import UserError
+from mahmr_model.types import Camera
 from mahmr_msgs.msg import HumanArray
-from mahmr_node.cameras import Calibration, Lens, lens_of, Undistorter
+from mahmr_node.cameras import Calibration, Distortion, Lens, lens_of, Undistorter
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo
@@ -136,6 +138,20 @@ def test_undistortion(model: str, coefficients: list[float]) -> None:
     expected = lens.camera.project(point[0])[0]
     assert np.abs(bent[0, 0] - expected).max() > 1.5, 'the case bends nothing'
     assert np.abs(seen - expected).max() < 0.5
+
+
+def test_a_picture_that_cannot_be_straightened_is_refused() -> None:
+    """More than 32766 pixels a side are too many for OpenCV; the next picture is well again."""
+    bent = Distortion((-0.3, 0.1, 0.0, 0.0, 0.0), fisheye=False)
+    undistort = Undistorter()
+    for width in (64, 40_000, 64):
+        lens = Lens(Calibration.USED, Camera(600, 600, 32, 2, width, 4), bent)
+        image = np.zeros((4, width, 3), np.uint8)
+        if width == 64:
+            assert undistort(image, lens).shape == image.shape
+            continue
+        with pytest.raises(UserError, match='40000x4 cannot be straightened'):
+            undistort(image, lens)
 
 
 def test_straight_picture_is_left_alone() -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import array
 
+from bad_pictures import oversized_png
 import cv2
 from mahmr_model.errors import UserError
 from mahmr_node import images
@@ -111,7 +112,7 @@ def test_compressed() -> None:
     """PNG comes back exactly; what is no picture is refused."""
     _, png = cv2.imencode('.png', RGB[..., ::-1])
     assert np.array_equal(to_rgb(compressed(png.tobytes(), 'png')), RGB)
-    for rubbish in (b'', b'no picture'):
+    for rubbish in (b'', b'no picture', oversized_png()):
         with pytest.raises(UserError, match='cannot be decoded'):
             to_rgb(compressed(rubbish))
 

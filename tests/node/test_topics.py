@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 
+from bad_pictures import oversized_png
 from builtin_interfaces.msg import Time
 import cv2
 from geometry_msgs.msg import PoseArray
@@ -310,6 +311,26 @@ def test_compressed(rig: Rig) -> None:
         if results:
             break
     assert len(results[0].humans) == 4
+
+
+def test_a_picture_that_opencv_refuses(rig: Rig) -> None:
+    """It is counted and named, without a traceback, and the node goes on."""
+    process = rig.start_node(parameters={'camera.transport': 'compressed'})
+    publisher = rig.node.create_publisher(
+        CompressedImage, '/camera/image_raw/compressed', RELIABLE
+    )
+    rig.wait(lambda: publisher.get_subscription_count() > 0, 'a listener')
+    results, diagnostics = rig.humans(), rig.diagnostics()
+
+    def failed() -> bool:
+        publisher.publish(compressed(oversized_png(), 'png'))
+        return values(diagnostics, 'camera').get('frames failed', '0') != '0'
+
+    rig.wait(failed, 'the fault')
+    assert 'cannot be decoded' in values(diagnostics, 'camera')['last error']
+    assert 'cannot be decoded' in process.output
+    sound = compressed(cv2.imencode('.png', np.zeros((48, 64, 3), np.uint8))[1].tobytes(), 'png')
+    rig.wait(lambda: (publisher.publish(sound), results)[1], 'a result')
 
 
 def test_nothing_is_built_without_listeners(rig: Rig) -> None:
