@@ -102,8 +102,9 @@ class Bodies:
             self._open = False
             self._seen = {}
             self._drop(set(self._publishers))
+            listed = self._list()
         if self._tracked.is_activated:
-            self._tracked.publish(self._list())
+            self._tracked.publish(listed)
 
     def close(self) -> None:
         """Take everything down."""
@@ -117,8 +118,9 @@ class Bodies:
             silent = [name for name, (until_s, _) in self._seen.items() if until_s < now_s]
             gone = {body for name in silent for body in self._seen.pop(name)[1]}
             self._drop(gone)
+            listed = self._list()
         if gone:
-            self._tracked.publish(self._list())
+            self._tracked.publish(listed)
 
     def messages(self, camera_name: str, result: Result, interval_s: float) -> Iterator[Sending]:
         """
@@ -149,7 +151,7 @@ class Bodies:
                         yield publisher.publish, message
 
     def _list(self) -> Any:
-        """Return everybody whom any camera sees, at the present time."""
+        """Return everybody whom any camera sees, at the present time; under the lock."""
         ids = sorted(body for _, names in self._seen.values() for body in names)
         message = self._list_type(ids=ids)
         message.header.stamp = self._node.get_clock().now().to_msg()

@@ -17,10 +17,14 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 from mahmr_msgs.msg import HumanArray
+from mahmr_node import bodies as bodies_module
 import numpy as np
 import pytest
 from ros_tools import DEACTIVATE, Rig
@@ -125,3 +129,25 @@ def test_bodies(rig: Rig, packages: dict[str, str]) -> None:
     rig.wait(lambda: (rig.exchange(camera, results, people=1), tracked())[1], 'a body again')
     assert rig.change_state(DEACTIVATE)
     rig.wait(lambda: tracked() == [], 'the bodies to leave with the node')
+
+
+def test_the_list_of_bodies_is_made_while_nobody_changes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The worker brings bodies while a timer, or a transition, lets others go."""
+    monkeypatch.setitem(sys.modules, 'hri_msgs', MagicMock())
+    monkeypatch.setattr(bodies_module, 'SILENCE_S', 0.0)
+    bodies = bodies_module.Bodies(MagicMock())
+    guarded: list[tuple[list[str], bool]] = []
+
+    def list_of(ids: list[str]) -> MagicMock:
+        guarded.append((ids, bodies._changing.locked()))
+        return MagicMock()
+
+    bodies._list_type = list_of
+    bodies.open()
+    result: Any = SimpleNamespace(ids=[1], picture=MagicMock())
+    next(bodies.messages('camera', result, 0.0))
+    bodies.refresh()
+    bodies.leave()
+    assert guarded == [(['camera_1'], True), ([], True), ([], True)]
