@@ -99,6 +99,7 @@ class Inference:
         """Take over the predictor: no one else may keep it, or `close` cannot free it."""
         self._predictor: PredictorLike | None = predictor
         self._busy = threading.Lock()
+        self._freeing: threading.Thread | None = None
 
     def run(
         self,
@@ -145,7 +146,13 @@ class Inference:
             self._free()
         else:
             # The caller answers a lifecycle service, which must not wait for the network.
-            threading.Thread(target=self._free, daemon=True).start()
+            self._freeing = threading.Thread(target=self._free, daemon=True)
+            self._freeing.start()
+
+    def wait_until_freed(self) -> None:
+        """Wait, once it is closed, until the predictor's memory has been given back."""
+        if self._freeing is not None:
+            self._freeing.join()
 
     def _free(self) -> None:
         with self._busy:

@@ -67,6 +67,7 @@ class MahmrNode(LifecycleNode):
         self._load = load
         self.mahmr_parameters = Parameters(self)
         self._inference: Inference | None = None
+        self._closed_inference: Inference | None = None
         self._outputs: dict[str, CameraOutput] = {}
         self._transforms: Transforms | None = None
         self._bodies: Bodies | None = None
@@ -158,6 +159,10 @@ class MahmrNode(LifecycleNode):
         return done
 
     def _configure(self) -> None:
+        if self._closed_inference is not None:
+            # Its end would take away what the next network has recorded its CUDA graphs with.
+            self._closed_inference.wait_until_freed()
+            self._closed_inference = None
         settings = self.mahmr_parameters.settings
         if settings.publish_tf:
             self._transforms = Transforms(self, bodies=settings.publish_bodies)
@@ -184,7 +189,7 @@ class MahmrNode(LifecycleNode):
         self._outputs, self._transforms, self._bodies = {}, None, None
         if self._inference is not None:
             self._inference.close()
-            self._inference = None
+            self._closed_inference, self._inference = self._inference, None
 
     def _start(self) -> None:
         assert self._inference is not None, 'activated before it was configured'

@@ -186,6 +186,7 @@ def load(settings: Settings) -> StandIn:
     blocker = os.environ.get(LOAD_FAILS_WHILE)
     if blocker and Path(blocker).exists():
         raise UserError('The stand-in was asked not to load.')
+    _log('loaded')
     return StandIn(settings)
 
 

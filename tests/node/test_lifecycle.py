@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 import signal
 import time
 
@@ -35,6 +36,11 @@ from ros_tools import (
     VIDEO_CAMERA,
 )
 import stand_in
+
+
+def wait_for(rig: Rig, log: Path, line: str) -> None:
+    """Wait until the stand-in has written a line (see `stand_in.py`) into its log."""
+    rig.wait(lambda: log.exists() and line in log.read_text(), f'"{line}" of the network')
 
 
 def test_round_trip(rig: Rig) -> None:
@@ -63,27 +69,32 @@ def test_deactivated_mid_frame_publishes_nothing(rig: Rig) -> None:
     results = rig.humans()
     camera = rig.camera()
     camera.send()
-    rig.spin(0.3)
+    wait_for(rig, log, 'entered')
     started = time.monotonic()
     assert rig.change_state(DEACTIVATE)
     assert time.monotonic() - started < 0.5, 'the transition waited for the network'
-    rig.wait(log.exists, 'the frame to come out of the network')
+    wait_for(rig, log, 'batch')
     rig.spin(0.3)
     assert results == []
 
 
-@pytest.mark.parametrize('delay_s', [0.0, 2.0], ids=['idle', 'at work'])
-def test_cleanup_frees_the_network(rig: Rig, delay_s: float) -> None:
-    """The network's memory is given back, after the frame that is in it."""
+@pytest.mark.parametrize(('delay_s', 'at'), [(0.0, 'batch'), (2.0, 'entered')])
+def test_cleanup_frees_the_network(rig: Rig, delay_s: float, at: str) -> None:
+    """
+    The network's memory is given back, after the frame that is in it.
+
+    The next network is loaded only then.
+    """
     log = rig.folder / 'log'
     rig.start_node(env={stand_in.DELAY_S: str(delay_s), stand_in.LOG: str(log)})
     rig.camera().send()
-    rig.spin(0.3)
+    wait_for(rig, log, at)
     started = time.monotonic()
     assert rig.change_state(DEACTIVATE)
     assert rig.change_state(CLEANUP)
     assert time.monotonic() - started < 1.0, 'a transition waited for the network'
-    rig.wait(lambda: log.exists() and 'freed' in log.read_text(), 'the network to be freed')
+    assert rig.change_state(CONFIGURE)
+    assert log.read_text().split() == ['loaded', 'entered', 'batch', '1', 'freed', 'loaded']
 
 
 @pytest.mark.parametrize(
@@ -128,7 +139,7 @@ def test_signal_after_deactivation_mid_frame(rig: Rig) -> None:
     )
     camera = rig.camera()
     camera.send()
-    rig.wait(lambda: log.exists() and 'entered' in log.read_text(), 'a frame in the network')
+    wait_for(rig, log, 'entered')
     assert rig.change_state(DEACTIVATE)
     assert rig.change_state(CLEANUP)
     assert process.stop() < 5.0
@@ -156,7 +167,7 @@ def test_services_answer_during_inference(rig: Rig) -> None:
     get_parameters = Caller(rig, GetParameters, '/mahmr/get_parameters')
     camera = rig.camera()
     camera.send()
-    rig.wait(lambda: log.exists() and 'entered' in log.read_text(), 'a frame in the network')
+    wait_for(rig, log, 'entered')
     for _ in range(20):
         assert get_state(GetState.Request())[0].current_state.label == 'active'
         assert get_parameters(GetParameters.Request(names=['tracking']))[0].values[0].bool_value
@@ -207,11 +218,13 @@ def test_fault_of_a_callback_is_survived(rig: Rig) -> None:
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_during_inference(rig: Rig, number: signal.Signals) -> None:
     """A signal while a frame is in the network ends the process well within 5 s, with code 0."""
-    process = rig.start_node(env={stand_in.DELAY_S: '20'})
+    log = rig.folder / 'log'
+    process = rig.start_node(env={stand_in.DELAY_S: '20', stand_in.LOG: str(log)})
     camera = rig.camera()
     camera.send()
-    rig.spin(0.5)
+    wait_for(rig, log, 'entered')
     assert process.stop(number) < 5.0
+    assert 'batch' not in log.read_text(), 'the network was waited for'
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
