@@ -182,11 +182,11 @@ class StandIn:
 
 def load(settings: Settings) -> StandIn:
     """Load slowly, or not at all, as the environment asks for."""
+    _log('loading')
     time.sleep(float(os.environ.get(LOAD_DELAY_S, '0')))
     blocker = os.environ.get(LOAD_FAILS_WHILE)
     if blocker and Path(blocker).exists():
         raise UserError('The stand-in was asked not to load.')
-    _log('loaded')
     return StandIn(settings)
 
 
