@@ -12,15 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One colour per person: the same for an id in each picture, each view and each marker."""
+"""One colour per person: the same in each picture, each view and each marker."""
 
 from __future__ import annotations
 
 import colorsys
 
+from mahmr_model.types import People
+
 _GOLDEN_RATIO = 0.618033988749895
 _STYLES = ((0.55, 0.92), (0.62, 0.82), (0.38, 0.96))
 """Saturation and value by turns, so that ids whose hues come close still differ."""
+
+
+def identities(people: People) -> list[int]:
+    """Return who each person is: the id over time or, without ids, the place from 0 on."""
+    return list(range(len(people))) if people.ids is None else [int(i) for i in people.ids]
 
 
 def colour_of(identity: int) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import math
 
 import cv2
-from mahmr_model.colours import colour_of
+from mahmr_model.colours import colour_of, identities
 from mahmr_model.render.meshes import render_meshes, Rendering
 from mahmr_model.render.rasteriser import Orthographic
 from mahmr_model.types import Camera, FloatArray, ImageArray, IntArray, People
@@ -43,9 +43,8 @@ _WHITE: Colour = (255, 255, 255)
 
 
 def person_colours(people: People) -> list[Colour]:
-    """Return the colour of each person: that of the id, or of the place in the list."""
-    ids = range(1, len(people) + 1) if people.ids is None else people.ids
-    return [colour_of(int(identity)) for identity in ids]
+    """Return the colour of each person."""
+    return [colour_of(identity) for identity in identities(people)]
 
 
 def draw_meshes(

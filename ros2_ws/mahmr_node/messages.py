@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
+from mahmr_model.colours import identities
 from mahmr_model.types import ImageArray, People
 from mahmr_msgs.msg import Human, HumanArray
 from mahmr_node.cameras import Lens
@@ -76,8 +77,7 @@ class Result:
     @property
     def ids(self) -> list[int]:
         """Who each person is: tracked, or else the place in the list."""
-        ids = self.people.ids
-        return list(range(len(self.people))) if ids is None else [int(i) for i in ids]
+        return identities(self.people)
 
 
 def human_array(result: Result, *, vertices: bool) -> HumanArray:

@@ -154,17 +154,17 @@ def test_the_views_are_metric() -> None:
     people = people_at([(-1, 0, 3), (1, 0, 6)], ids=False)
     # Above: camera at the lower edge; the scale follows from the distance of the two.
     above = draw_birds_eye_view(people, 600, 600)
-    first, second = (np.argwhere(is_colour(above, i)).mean(0) for i in (1, 2))
+    first, second = (np.argwhere(is_colour(above, i)).mean(0) for i in (0, 1))
     scale_right, scale_up = (second[1] - first[1]) / 2, (first[0] - second[0]) / 3
     assert scale_up == pytest.approx(scale_right, rel=0.03)
     assert scale_up > 30
     side = draw_side_view(people, 900, 500)
-    for i in (1, 2):
+    for i in (0, 1):
         rows, columns = np.nonzero(is_colour(side, i))
         # Each is 1.8 m high and 0.3 m deep.
         assert np.ptp(rows) / np.ptp(columns) == pytest.approx(6, rel=0.2)
     assert (
-        np.argwhere(is_colour(side, 1))[:, 1].max() < np.argwhere(is_colour(side, 2))[:, 1].min()
+        np.argwhere(is_colour(side, 0))[:, 1].max() < np.argwhere(is_colour(side, 1))[:, 1].min()
     )
 
 
