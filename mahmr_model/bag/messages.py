@@ -20,14 +20,12 @@ from typing import Any
 
 from mahmr_model.bag.types import typestore
 from mahmr_model.colours import colour_of
+from mahmr_model.labels import label_of, LETTER_M
 from mahmr_model.sensors.calibration import Lens
 from mahmr_model.types import People
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
-
-LABEL_ABOVE_M = 0.15
-LETTER_M = 0.15
 
 
 def humans(people: People, header: Any, lens: Lens) -> Any:
@@ -139,17 +137,12 @@ def _triangles(people: People, index: int) -> list[Any]:
 
 
 def _write_label(label: Any, people: People, index: int) -> None:
-    """Write id, height and distance over a head (the mesh's highest point, y is down)."""
-    vertices_m = people.vertices_camera_m[index]
-    x, y, z = vertices_m[vertices_m[:, 1].argmin()].astype(float).tolist()
-    label.pose.position = typestore().types['geometry_msgs/msg/Point'](
-        x=x, y=y - LABEL_ABOVE_M, z=z
-    )
-    label.scale = typestore().types['geometry_msgs/msg/Vector3'](x=0.0, y=0.0, z=LETTER_M)
-    distance_m = float(np.linalg.norm(people.root_m[index]))
-    untrained = ' UNTRAINED' if people.untrained else ''
-    height_m = people.height_m[index]
-    label.text = f'{label.id}: {height_m:.2f} m tall, {distance_m:.1f} m{untrained}'
+    types = typestore().types
+    written = label_of(people, index)
+    x, y, z = written.place_m
+    label.pose.position = types['geometry_msgs/msg/Point'](x=x, y=y, z=z)
+    label.scale = types['geometry_msgs/msg/Vector3'](x=0.0, y=0.0, z=LETTER_M)
+    label.text = written.text
 
 
 def _pose(position_m: npt.NDArray[Any], rotation_rad: npt.NDArray[Any]) -> Any:

@@ -25,6 +25,7 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from mahmr_model.body.joints import SMPL_BONES
 from mahmr_model.colours import colour_of
+from mahmr_model.labels import label_of, LETTER_M
 from mahmr_node.messages import Result
 from mahmr_node.parameters import Settings
 import numpy as np
@@ -36,8 +37,6 @@ PointsM = npt.NDArray[np.float64]
 
 # Metres: how thick bones are, how large letters are and how far over the head they stand.
 BONE_M = 0.03
-LETTER_M = 0.15
-ABOVE_HEAD_M = 0.15
 
 
 def markers_of(
@@ -96,13 +95,9 @@ def _bones(joints_m: npt.NDArray[np.float32]) -> PointsM:
 
 
 def _label(label: Marker, result: Result, index: int) -> Marker:
-    """Write id, height and distance over a head (the mesh's highest point, y is down)."""
-    people = result.people
-    vertices_m = people.vertices_camera_m[index]
-    top = vertices_m[vertices_m[:, 1].argmin()].astype(float)
-    distance_m = float(np.linalg.norm(people.root_m[index]))
-    label.pose.position = Point(x=top[0], y=top[1] - ABOVE_HEAD_M, z=top[2])
+    written = label_of(result.people, index)
+    x, y, z = written.place_m
+    label.pose.position = Point(x=x, y=y, z=z)
     label.scale = Vector3(z=LETTER_M)
-    untrained = ' UNTRAINED' if people.untrained else ''
-    label.text = f'{label.id}: {people.height_m[index]:.2f} m tall, {distance_m:.1f} m{untrained}'
+    label.text = written.text
     return label
