@@ -30,7 +30,6 @@ ROS = [
     'ros-jazzy-lifecycle-msgs',
     'ros-jazzy-rclpy[fastrtps]',
     'ros-jazzy-sensor-msgs',
-    'ros-jazzy-std-srvs',
     'ros-jazzy-visualization-msgs',
     'cv-bridge',
 ]

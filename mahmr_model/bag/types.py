@@ -28,8 +28,6 @@ MESSAGES = Path(__file__).parent / 'msg'
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
-HUMANS = 'mahmr_msgs/msg/HumanArray'
-MARKERS = 'visualization_msgs/msg/MarkerArray'
 
 
 @cache

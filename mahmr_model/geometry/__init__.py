@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Geometry that knows no network: rotations and boxes."""
+"""Where the network's queries are in space: from their cameras to metres, and rotations."""
