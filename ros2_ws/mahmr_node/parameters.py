@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 import re
 from typing import Any
 
@@ -98,8 +98,8 @@ NODE_PARAMETERS = (
     Spec(
         'body',
         '',
-        'Folder or file of the body model; empty: SMPL where it lies in weights/, else the open '
-        'body.',
+        'Folder or file of the body model; empty: the one that the weights are of, SMPL for the '
+        'official ones and the open body for the open ones.',
         read_only=True,
     ),
     Spec('device', 'auto', 'Where the network runs: auto, cpu, cuda, cuda:1, ...', read_only=True),
@@ -372,7 +372,6 @@ class Parameters:
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Refuse what cannot be, with the reason; take over the rest at once."""
-        known = {field.name for field in fields(Settings)}
         changes = {}
         for parameter in parameters:
             spec = self._specs.get(parameter.name)
@@ -380,8 +379,7 @@ class Parameters:
                 continue
             if fault := spec.fault(parameter.value):
                 return SetParametersResult(successful=False, reason=fault)
-            if parameter.name in known:
-                changes[parameter.name] = parameter.value
+            changes[parameter.name] = parameter.value
         settings = replace(self.settings, **changes)
         if fault := settings.fault():
             return SetParametersResult(successful=False, reason=fault)
