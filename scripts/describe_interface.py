@@ -117,6 +117,9 @@ def page() -> str:
         'A status of the node (its lifecycle state, the last failed transition, memory of the '
         'GPU) and of each camera, with these values:',
         ', '.join(f'`{key}`' for key in diagnostic_keys()) + '.',
+        'Times are those that the newest result took. Frames of several cameras that wait '
+        'together are one batch: `preparing` and `network` are of the whole batch, as each of '
+        'them waited for it.',
         '## Launch file',
         '`ros2 launch mahmr mahmr.launch.py`:',
         launch_arguments(),

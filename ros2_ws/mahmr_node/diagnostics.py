@@ -40,7 +40,12 @@ STALE_S = 3.0
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that one frame took: in the slot, in each step, and from its stamp to the end."""
+    """
+    Seconds that one frame took: in the slot, in each step, and from its stamp to the end.
+
+    Frames that wait together are one batch: each is as long in preparation, and in the network,
+    as all of them.
+    """
 
     waiting_s: float
     preparing_s: float
