@@ -20,11 +20,11 @@ ros2 launch mahmr mahmr.launch.py video:=street.mp4 rviz:=true
 
 from pathlib import Path
 
-from launch import LaunchDescription
+from launch import Condition, LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
 from launch.conditions import IfCondition
 from launch.events import matches_action
-from launch.substitutions import LaunchConfiguration, PythonExpression
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
@@ -101,7 +101,8 @@ def generate_launch_description():
             }
         ],
         output='screen',
-        condition=IfCondition(PythonExpression(['"', value['video'], '" != ""'])),
+        # No expression of Python, in which a path may mean something.
+        condition=Condition(predicate=lambda context: value['video'].perform(context) != ''),
     )
     rviz = Node(
         package='rviz2',

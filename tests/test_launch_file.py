@@ -36,7 +36,7 @@ LAUNCH_FILE = ROOT / 'launch' / 'mahmr.launch.py'
 
 # Keyword arguments of the real classes that the file may use, by module.
 CLASSES: dict[str, dict[str, set[str]]] = {
-    'launch': {'LaunchDescription': set()},
+    'launch': {'Condition': {'predicate'}, 'LaunchDescription': set()},
     'launch.actions': {
         'DeclareLaunchArgument': {'default_value', 'description', 'choices', 'condition'},
         'EmitEvent': {'event', 'condition'},
@@ -44,7 +44,7 @@ CLASSES: dict[str, dict[str, set[str]]] = {
     },
     'launch.conditions': {'IfCondition': set()},
     'launch.events': {'matches_action': set()},
-    'launch.substitutions': {'LaunchConfiguration': {'default'}, 'PythonExpression': set()},
+    'launch.substitutions': {'LaunchConfiguration': {'default'}},
     'launch_ros.actions': {
         name: {
             'package', 'executable', 'name', 'namespace', 'parameters', 'remappings', 'arguments',
@@ -71,6 +71,10 @@ class Described:
         unknown = set(kwargs) - self.allowed
         assert not unknown, f'{type(self).__name__} has no {unknown}'
         self.args, self.kwargs = args, kwargs
+
+    def perform(self, context: dict[str, str]) -> str:
+        """Return the value of an argument, as a LaunchConfiguration does."""
+        return context[self.args[0]]
 
 
 @pytest.fixture
@@ -133,6 +137,16 @@ def test_starts_what_is_installed(entities: list[Any]) -> None:
     assert own == ['mahmr_node', 'video_camera']
     for executable in own:
         assert f"'{executable} = mahmr_node." in setup
+
+
+@pytest.mark.parametrize('path', ['street.mp4', 'it\'s 6" of\\street.mp4', '" or "x'])
+def test_a_video_is_played_whatever_its_path(entities: list[Any], path: str) -> None:
+    """And none where the argument is empty."""
+    camera = of(entities, 'Node')[0]
+    assert camera.kwargs['executable'] == 'video_camera'
+    is_wanted = camera.kwargs['condition'].kwargs['predicate']
+    assert is_wanted({'video': path})
+    assert not is_wanted({'video': ''})
 
 
 def test_image_topic_is_remapped(entities: list[Any]) -> None:
