@@ -14,11 +14,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 from pathlib import Path
 import signal
+import threading
 
 import cv2
+from mahmr_node.video_camera import run
 import numpy as np
 import pytest
 from ros_tools import RELIABLE, Rig, VIDEO_CAMERA
@@ -41,6 +44,23 @@ def listen(rig: Rig) -> tuple[list[Image], list[CameraInfo]]:
     rig.node.create_subscription(Image, '/cam/image_raw', images.append, RELIABLE)
     rig.node.create_subscription(CameraInfo, '/cam/camera_info', infos.append, RELIABLE)
     return images, infos
+
+
+@pytest.fixture
+def refused(
+    domain: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Give what runs the camera in this process with parameters that end it, and what it says."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
+    ended = threading.Event()
+    ended.set()
+
+    def run_refused(**parameters: object) -> str:
+        given = [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
+        assert run(['--ros-args', *given], ended) == 2
+        return capfd.readouterr().err
+
+    return run_refused
 
 
 def test_plays_a_folder_once(rig: Rig, folder: Path) -> None:
@@ -108,19 +128,22 @@ def test_signal_while_starting(rig: Rig, folder: Path) -> None:
         ({'file': 'x.mp4', 'name': 'a b'}, 'name is "a b"'),
     ],
 )
-def test_bad_parameters(rig: Rig, parameters: dict[str, str], said: str) -> None:
-    process = rig.start(VIDEO_CAMERA, parameters, fails=True)
-    assert process.wait() == 2
-    assert said in process.output
-    assert 'Traceback' not in process.output
+def test_bad_parameters(
+    refused: Callable[..., str], parameters: dict[str, str], said: str
+) -> None:
+    assert said in refused(**parameters)
 
 
 @pytest.mark.parametrize('name', ['missing.mp4', 'text.mp4', 'empty'])
-def test_bad_file(rig: Rig, tmp_path: Path, name: str) -> None:
+def test_bad_file(refused: Callable[..., str], tmp_path: Path, name: str) -> None:
     """What cannot be played is named in one sentence, with an exit code."""
     (tmp_path / 'text.mp4').write_text('this is no video')
     (tmp_path / 'empty').mkdir()
-    process = rig.start(VIDEO_CAMERA, {'file': tmp_path / name}, fails=True)
+    assert name in refused(file=tmp_path / name)
+
+
+def test_a_bad_file_ends_the_process(rig: Rig) -> None:
+    process = rig.start(VIDEO_CAMERA, {'file': '/nothere.mp4'}, fails=True)
     assert process.wait() == 2
-    assert name in process.output
+    assert '/nothere.mp4' in process.output
     assert 'Traceback' not in process.output
