@@ -14,6 +14,7 @@
 
 """The benchmark on a tiny network: its cases, its numbers, its files. Nobody's speed is judged."""
 
+from dataclasses import replace
 import json
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from mahmr_model.benchmark import command
 from mahmr_model.benchmark.cases import random_model, scale_map_for, SIZES
 from mahmr_model.benchmark.flop import network_gflop
 from mahmr_model.benchmark.measure import Bench, Case, distances_mm, Entrant, Way
+from mahmr_model.checkpoint import read_checkpoint
 from mahmr_model.cli import main
 from mahmr_model.config import ModelConfig
 from mahmr_model.encoder.cells import select_levels
 from mahmr_model.predictor import Predictor
 from mahmr_model.untrained import CONFIG
+from mahmr_model.weights import OPEN
 import numpy as np
 import pytest
 import torch
@@ -79,6 +82,11 @@ def test_a_case_may_have_as_many_people_as_the_network_finds() -> None:
     entrant = Entrant(bench, Way('fast', 'float32'), Case(60, TINY.queries, 1))
     entrant.predictor.confidence_threshold = entrant.choose_threshold()
     assert len(entrant.call()[0]) == TINY.queries
+
+
+def test_the_open_size_is_that_of_the_weights_that_are_shipped() -> None:
+    shipped = read_checkpoint(Path(__file__).parents[1] / 'weights' / OPEN).config
+    assert replace(shipped, overlap_threshold=1.0) == SIZES['open']
 
 
 def test_table_and_file(

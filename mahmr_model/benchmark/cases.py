@@ -32,6 +32,16 @@ from torch import nn, Tensor
 SIZES = {
     'official': ModelConfig(),
     'open': ModelConfig(
+        input_size=392,
+        encoder_dim=384,
+        encoder_depth=10,
+        encoder_heads=6,
+        hidden_dim=192,
+        decoder_layers=3,
+        feedforward_dim=512,
+        queries=24,
+    ),
+    'medium': ModelConfig(
         input_size=560,
         encoder_dim=384,
         encoder_depth=9,
@@ -41,8 +51,8 @@ SIZES = {
         feedforward_dim=1024,
     ),
 }
-"""The published network, and the size of one that is meant for laptops."""
-PICTURES = {'official': (724, 1288), 'open': (576, 768)}
+"""The published network, the one whose weights are shipped, and one between them."""
+PICTURES = {'official': (724, 1288), 'open': (576, 768), 'medium': (576, 768)}
 """Height and width of the picture that each of them is measured with."""
 
 

@@ -33,7 +33,7 @@ from mahmr_model.predictor import choose_device
 from mahmr_model.transfer import working_on
 import torch
 
-CASES = {'official': ('1001:2', '2153:6'), 'open': ('400:6',)}
+CASES = {'official': ('1001:2', '2153:6'), 'open': ('180:5',), 'medium': ('400:6',)}
 """Tokens and people of the pictures that speed is spoken of; spec of the published code's."""
 
 
@@ -49,7 +49,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         dest='cases',
         nargs='+',
         metavar='TOKENS:PEOPLE',
-        help='tokens that scale maps are made for, and people (1001:2 2153:6; open: 400:6)',
+        help='tokens that scale maps are made for, and people (1001:2 2153:6; open: 180:5; medium: 400:6)',
     )
     command.add_argument(
         '--ways',
