@@ -49,7 +49,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         dest='cases',
         nargs='+',
         metavar='TOKENS:PEOPLE',
-        help='tokens that scale maps are made for, and people (1001:2 2153:6; open: 180:5; medium: 400:6)',
+        help='tokens that scale maps are made for, and people (1001:2 2153:6; open: 180:5; '
+        'medium: 400:6)',
     )
     command.add_argument(
         '--ways',
