@@ -35,7 +35,7 @@ from training.synthetic.open_body.anny_source import (
 from training.synthetic.open_body.correctives import fit_correctives, Skinned
 from training.synthetic.open_body.decimate import decimate
 from training.synthetic.open_body.mean_pose import mean_pose
-from training.synthetic.open_body.poses import random_poses, scene_poses
+from training.synthetic.open_body.poses import random_poses
 from training.synthetic.open_body.refine import refine_correctives, ROUNDS
 from training.synthetic.open_body.shape_space import make_shape_space, SHAPES, ShapeSpace
 from training.synthetic.open_body.skinning import (
@@ -94,10 +94,7 @@ def build(seed: int) -> OpenBody:
     space, paths = _shapes(sampler)
     weights = skeleton.merged_weights(source.rig)[keep]
     weights = soften(weights, neighbour_means(faces, len(keep)), SOFTEN_ROUNDS)
-    generator = np.random.default_rng(seed)
-    poses = np.concatenate(
-        [draw(CORRECTIVE_POSES, generator) for draw in (random_poses, scene_poses)]
-    )
+    poses = random_poses(CORRECTIVE_POSES, np.random.default_rng(seed))
     poses[:, 0] = np.eye(3)
     joint_regressor = _joint_regressor(space, paths, weights, poses[:REGRESSOR_POSES])
     extra = _extra_vertices(source, keep, posed)

@@ -26,7 +26,7 @@ from training.synthetic.open_body.checks import area_ratios, as_tensor, stretch_
 from training.synthetic.open_body.poses import random_poses, scene_poses
 from training.synthetic.open_body.shape_space import SHAPES
 
-ROUNDS = 6000
+ROUNDS = 9000
 _BATCH = 8
 _LEARNING_RATE = 5e-5  # metres: Adam moves every number by about this much a round
 _LEAST_AREA_RATIO = 0.3
