@@ -45,7 +45,7 @@ def logit(x: Tensor) -> Tensor:
 
 
 class QueryDecoder(nn.Module):
-    """Decoder layers, six in the published network, whose queries are boxes (DAB-DETR, section 4)."""
+    """Decoder layers whose queries are boxes (DAB-DETR, section 4); six in the published one."""
 
     omega: Tensor
 
