@@ -83,7 +83,7 @@ class OpenBody:
 
 
 def build(seed: int) -> OpenBody:
-    """Make the body; five to ten minutes on two cores, and 2 GB."""
+    """Make the body; some twenty minutes on one core, and 2 GB."""
     source = AnnySource(seed)
     middle = source.typical_adult()
     posed = to_t_pose(middle, source.rig, source.rig.weights)
