@@ -89,7 +89,7 @@ class Filling:
         self._thread = threading.Thread(target=self._fill, name='scenes', daemon=True)
         first = min(kept, max(at_once, 2 * config.training.batch_size))
         while self.rendered < first:
-            self._render()
+            self.render()
 
     @property
     def pictures(self) -> int:
@@ -111,7 +111,7 @@ class Filling:
             raise self._failed[0]
         self._due += self._share
         while self._device.type != 'cuda' and self._due >= 1:
-            self._due -= self._render()
+            self._due -= self.render()
 
     def _fill(self) -> None:
         try:
@@ -119,13 +119,14 @@ class Filling:
                 torch.cuda.set_device(self.pool.pictures.images.device)
             while not self._stop.is_set():
                 if self.rendered < max(self._kept, self._due):
-                    self._render()
+                    self.render()
                 else:
                     self._stop.wait(0.01)
         except BaseException as error:
             self._failed.append(error)
 
-    def _render(self) -> int:
+    def render(self) -> int:
+        """Put the next scenes into the pool; return how many."""
         batch = next(self._batches)
         assert isinstance(batch.samples, SceneBatch)
         rendered = self._studio(batch.samples, batch.indices)

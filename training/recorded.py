@@ -25,6 +25,7 @@ weights are new, in place of DINOv2's.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 import logging
 from pathlib import Path
 import time
@@ -91,7 +92,10 @@ class RecordedStep:
         self._gradients = torch.zeros(sum(p.numel() for p in self._learning), device=device)
         self._places = pool.draw(self._count)
         self._sums = torch.zeros(len(lesson.names), device=device)
-        self._backward, self._update = self._gradients_of_a_batch, self._optimiser_step
+        self.backward: Callable[[], None] = self._gradients_of_a_batch
+        """The first half of a step: losses and gradients of the places that were drawn."""
+        self.update: Callable[[], None] = self._optimiser_step
+        """The second half, with the gradients that there are."""
         self._steps = 0
         self._ends: deque[torch.cuda.Event] = deque()
         self.left_out = 0.0
@@ -108,11 +112,11 @@ class RecordedStep:
                 group['lr'] = full * factor
         with self._pool.guard:
             self._places.copy_(self._pool.draw(self._count))
-            self._backward()
+            self.backward()
         self._steps += 1
         if self._processes > 1:
             distributed.all_reduce(self._gradients)
-        self._update()
+        self.update()
         if self._device.type == 'cuda':
             self._wait_for_device()
 
@@ -140,7 +144,7 @@ class RecordedStep:
                     self(0.0)
             torch.cuda.current_stream(self._device).wait_stream(beside)
             torch.cuda.synchronize(self._device)
-            for graph, work in zip(graphs, (self._backward, self._update), strict=True):
+            for graph, work in zip(graphs, (self.backward, self.update), strict=True):
                 with torch.cuda.graph(graph, capture_error_mode='thread_local'):
                     work()
         except torch.OutOfMemoryError:  # told by `command.train`, wherever it happens
@@ -154,7 +158,7 @@ class RecordedStep:
             ) from error
         finally:
             torch.set_float32_matmul_precision(precision)
-        self._backward, self._update = (graph.replay for graph in graphs)
+        self.backward, self.update = (graph.replay for graph in graphs)
         self.losses()
 
     def losses(self) -> dict[str, float]:

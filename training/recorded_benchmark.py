@@ -1,0 +1,138 @@
+# Copyright 2026 MAHMR maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+How fast recorded steps are, scenes beside them, and what a step is made of.
+
+    python -m training.recorded_benchmark --cfg open_1 training.batch_size=64
+
+Of one process on its device, with random weights. Prints a table, then the costliest kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+import sys
+import time
+
+from accelerate import Accelerator
+from mahmr_model.body.data import load_body
+from mahmr_model.errors import UserError
+import torch
+from training.compiling import compile_parts
+from training.config import load_config, RunConfig
+from training.filling import Filling
+from training.lesson import new_lesson
+from training.recipe import run_body
+from training.recorded import RecordedStep
+from training.scene_pictures import SceneStudio
+
+_PROFILED = 3
+
+
+class Parts:
+    """What recorded steps are made of."""
+
+    def __init__(self, config: RunConfig) -> None:
+        """Build all of a run, as `train_recorded` does, and render its first scenes."""
+        if not config.training.recorded:
+            raise UserError(
+                f'The steps of {config.name} are not recorded ones; take training.benchmark, or '
+                'training.recorded=true.'
+            )
+        config.check_training()
+        accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+        self.device = accelerator.device
+        on_cuda = self.device.type == 'cuda'
+        path = run_body(config)
+        body = load_body(path)
+        lesson = new_lesson(replace(config, starts_from=()), body).to(self.device)
+        if config.training.compile and on_cuda:
+            compile_parts(lesson)
+        studio = SceneStudio(body, config.model, self.device, mirrored=config.data.mirrored)
+        self.filling = Filling(config, accelerator, lesson, studio, path)
+        self.step = RecordedStep(config, lesson, self.filling.pool, self.device)
+        if on_cuda:
+            self.step.record()
+
+    def measure(self, runs: int) -> dict[str, float]:
+        """Return milliseconds, in the mean of so many runs."""
+        scenes = self.filling.render()
+        rendering_ms = self._ms(self.filling.render, max(1, runs // 10))
+        result = {
+            'a step, nothing beside it': self._ms(lambda: self.step(0.0), runs),
+            '  forward and backward': self._ms(self.step.backward, runs),
+            '  optimiser': self._ms(self.step.update, runs),
+            'a scene, nothing beside it': rendering_ms / scenes,
+        }
+        if self.device.type == 'cuda':
+            before = self.filling.rendered
+            with self.filling:
+                start = time.perf_counter()
+                beside_ms = self._ms(lambda: self.step(0.0), runs)
+                spent_ms = 1000 * (time.perf_counter() - start)
+            result['a step, scenes beside it'] = beside_ms
+            result['a scene, steps beside it'] = spent_ms / (self.filling.rendered - before)
+        return result
+
+    def profile(self) -> str:
+        """Return the costliest operations of some steps, on CUDA its kernels."""
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        key = 'self_cpu_time_total'
+        if self.device.type == 'cuda':
+            activities.append(torch.profiler.ProfilerActivity.CUDA)
+            key = 'self_cuda_time_total'
+        with torch.profiler.profile(activities=activities) as profiled:
+            for _ in range(_PROFILED):
+                self.step(0.0)
+            self._wait()
+        averages = profiled.key_averages()
+        return str(averages.table(sort_by=key, row_limit=60, max_name_column_width=100))
+
+    def _ms(self, act: Callable[[], object], runs: int) -> float:
+        act()
+        self._wait()
+        start = time.perf_counter()
+        for _ in range(runs):
+            act()
+        self._wait()
+        return 1000 * (time.perf_counter() - start) / runs
+
+    def _wait(self) -> None:
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print; return 0, or 2 after a UserError."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
+    parser.add_argument('--cfg', default='open_1')
+    parser.add_argument('--runs', type=int, default=50)
+    parser.add_argument('overrides', nargs='*', metavar='KEY=VALUE')
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        parts = Parts(load_config(options.cfg, options.overrides))
+        for name, value in parts.measure(max(1, options.runs)).items():
+            sys.stdout.write(f'{name:<28}{value:9.2f} ms\n')
+        sys.stdout.write(f'{parts.profile()}\n')
+    except UserError as error:
+        sys.stderr.write(f'error: {error}\n')
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
