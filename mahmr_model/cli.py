@@ -229,19 +229,13 @@ def _run_video(options: argparse.Namespace) -> int:
     remove_results_from(out / name, count)  # of a longer video of the same name
     video.close()
     _say(f'{count} frames done; results in {out / name} and {out / name}.mp4')
-    if count >= video.announced_frames:
-        return 0
-    if not video.is_counted:
+    if video.is_truncated(count):
         _say(
-            f'note: {options.input}: by its length it would have {video.announced_frames} frames; '
-            f'{count} could be read.'
+            f'error: {options.input}: the file says it has {video.announced_frames} frames, but '
+            f'ends after {count}; it is truncated, so get it again.'
         )
-        return 0
-    _say(
-        f'error: {options.input}: the file says it has {video.announced_frames} frames, but '
-        f'ends after {count}; it is truncated, so get it again.'
-    )
-    return 2
+        return 2
+    return 0
 
 
 def _run_bag(options: argparse.Namespace) -> int:

@@ -77,32 +77,37 @@ def all_written_beside(*paths: Path) -> Iterator[list[Path]]:
 
 
 @contextmanager
-def folder_written_beside(path: Path) -> Iterator[Path]:
+def folder_written_beside(path: Path, *, keep: bool = True) -> Iterator[Path]:
     """
     Give a temporary folder that is renamed to `path` once the block succeeds, or removed.
 
     Raises UserError where `path` is there already (an empty folder may be, unless it is where
     the process stands or something is mounted), or where the system refuses. Where that is the
-    renaming itself, the temporary folder stays, and the message names it.
+    renaming itself, the temporary folder stays if it is to be kept, and the message names it.
     """
-    path = path.resolve()
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UserError(
-            f'{path} is there already and is not overwritten; name another folder, or take it '
-            'away.'
-        )
-    if path.is_mount() or path == Path.cwd():
-        raise UserError(f'{path} itself cannot be replaced; name a new folder in it.')
+    try:
+        path = path.resolve()
+    except RuntimeError as error:  # a ring of links
+        raise _refused(path, OSError(str(error))) from error
     temporary: Path | None = None
     try:
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise UserError(
+                f'{path} is there already and is not overwritten; name another folder, or take '
+                'it away.'
+            )
+        if path.is_mount() or (path.exists() and path.samefile('.')):
+            raise UserError(f'{path} itself cannot be replaced; name a new folder in it.')
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        done, temporary = temporary, None
         try:
-            done.replace(path)
+            temporary.replace(path)
         except OSError as error:
+            if not keep:
+                raise
+            done, temporary = temporary, None
             raise UserError(
                 f'{path} cannot be made ({error.strerror}); everything is in {done}.'
             ) from error

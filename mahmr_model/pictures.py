@@ -110,6 +110,15 @@ class Video:
                 return
             yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
+    def is_truncated(self, count: int) -> bool:
+        """
+        Return whether it should have had more frames than the `count` that could be read.
+
+        Where it is only known how long it is, sound may go on for a second, or a twentieth.
+        """
+        spare = 0 if self.is_counted else max(self.frames_per_s, self.announced_frames / 20)
+        return count + spare < self.announced_frames
+
     def close(self) -> None:
         """Let go of the file."""
         self._capture.release()

@@ -45,11 +45,10 @@ if ! gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())'); then
     exit 2
 fi
 
-configs=("${stages[@]}")
-if [ -n "${CONFIGS:-}" ]; then
-    configs=("${stages[@]/#/$CONFIGS/}")
-    configs=("${configs[@]/%/.yaml}")
-fi
+configs=()
+for name in "${stages[@]}"; do
+    configs+=("${CONFIGS:+$CONFIGS/}$name${CONFIGS:+.yaml}")
+done
 check='
 import sys
 from mahmr_model.errors import UserError

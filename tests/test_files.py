@@ -65,6 +65,28 @@ def test_what_was_made_stays_where_only_its_name_is_taken(tmp_path: Path) -> Non
     assert os.listdir(out) == ['of somebody else']
 
 
+def test_of_two_that_make_a_folder_the_slower_one_leaves_nothing(tmp_path: Path) -> None:
+    def work() -> None:
+        with folder_written_beside(tmp_path / 'out', keep=False) as folder:
+            (folder / 'made').touch()
+            (tmp_path / 'out').mkdir()
+            (tmp_path / 'out' / 'of the faster one').touch()
+
+    with pytest.raises(UserError, match='out cannot be written'):
+        work()
+    assert os.listdir(tmp_path) == ['out']
+
+
+def test_a_ring_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / 'one').symlink_to(tmp_path / 'two')
+    (tmp_path / 'two').symlink_to(tmp_path / 'one')
+    with (
+        pytest.raises(UserError, match='one cannot be written'),
+        folder_written_beside(tmp_path / 'one'),
+    ):
+        pytest.fail('the work began')
+
+
 def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def work() -> None:
         with folder_written_beside(tmp_path / 'out') as folder:

@@ -82,7 +82,9 @@ class Filling:
                 epoch += 1
 
         self._batches = batches()
-        self._kept, self._due = kept, 0.0
+        self._kept = kept
+        self.due = 0.0
+        """How many scenes should have been rendered by now, if more than are kept."""
         self._share = config.training.batch_size / both / config.data.rounds
         self._stop = threading.Event()
         self._failed: list[BaseException] = []
@@ -109,16 +111,16 @@ class Filling:
         """Render what is due with a step; raises what went wrong in the thread."""
         if self._failed:
             raise self._failed[0]
-        self._due += self._share
-        while self._device.type != 'cuda' and self._due >= 1:
-            self._due -= self.render()
+        self.due += self._share
+        while self._device.type != 'cuda' and self.due >= 1:
+            self.due -= self.render()
 
     def _fill(self) -> None:
         try:
             if self._device.type == 'cuda':  # a thread's is the first one
                 torch.cuda.set_device(self.pool.pictures.images.device)
             while not self._stop.is_set():
-                if self.rendered < max(self._kept, self._due):
+                if self.rendered < max(self._kept, self.due):
                     self.render()
                 else:
                     self._stop.wait(0.01)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+import math
 import sys
 import time
 
@@ -79,14 +80,25 @@ class Parts:
             'a scene, nothing beside it': rendering_ms / scenes,
         }
         if self.device.type == 'cuda':
-            before = self.filling.rendered
-            with self.filling:
-                start = time.perf_counter()
-                beside_ms = self._ms(lambda: self.step(0.0), runs)
-                spent_ms = 1000 * (time.perf_counter() - start)
-            result['a step, scenes beside it'] = beside_ms
-            result['a scene, steps beside it'] = spent_ms / (self.filling.rendered - before)
+            result |= self._beside(runs)
         return result
+
+    def _beside(self, runs: int) -> dict[str, float]:
+        """Return the same of steps and as many scenes beside them as there can be."""
+        self.filling.due = math.inf
+        with self.filling:
+            self.step(0.0)
+            before, start = self.filling.rendered, time.perf_counter()
+            step_ms = self._ms(lambda: self.step(0.0), runs)
+            spent_ms = 1000 * (time.perf_counter() - start)
+            self.filling.beside_step()  # raises what went wrong
+        scenes = self.filling.rendered - before
+        if not scenes:
+            raise UserError(f'No scene was rendered beside {runs} steps; take more --runs.')
+        return {
+            'a step, scenes beside it': step_ms,
+            'a scene, steps beside it': spent_ms / scenes,
+        }
 
     def profile(self) -> str:
         """Return the costliest operations of some steps, on CUDA its kernels."""

