@@ -93,8 +93,8 @@ def load_model(
     if body_data.kind != checkpoint.body:
         raise UserError(
             f'{weights} was trained with {_BODIES[checkpoint.body]}, but {body} is '
-            f'{_BODIES[body_data.kind]}: its shapes would mean '
-            'nothing. Name another body, or none.'
+            f'{_BODIES[body_data.kind]}: its shapes would mean nothing. Name another body, or '
+            'none.'
         )
     network = MAHMR(checkpoint.config.with_input_size(input_size))
     load_state(network, checkpoint.state, str(weights))

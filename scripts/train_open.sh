@@ -45,9 +45,13 @@ if ! gpus=$("$python" -c 'import torch; print(torch.cuda.device_count())'); then
     exit 2
 fi
 
+config_of() { # NAME of a stage
+    echo "${CONFIGS:+$CONFIGS/}$1${CONFIGS:+.yaml}"
+}
+
 configs=()
 for name in "${stages[@]}"; do
-    configs+=("${CONFIGS:+$CONFIGS/}$name${CONFIGS:+.yaml}")
+    configs+=("$(config_of "$name")")
 done
 check='
 import sys
@@ -64,12 +68,9 @@ except UserError as error:
 exports=()
 
 stage() { # NAME SHARE of the minutes: train unless done, then export beside what follows
-    local name=$1 config=$1 time
+    local name=$1 time
     if [ -f "$out/$name.safetensors" ]; then
         return
-    fi
-    if [ -n "${CONFIGS:-}" ]; then
-        config=$CONFIGS/$name.yaml
     fi
     if ! grep -qs 'done after' "$out/$name.log"; then
         if [ -f "$out/$name.log" ]; then # it was interrupted
@@ -77,7 +78,7 @@ stage() { # NAME SHARE of the minutes: train unless done, then export beside wha
         fi
         time=$("$python" -c "print($minutes * $2)")
         echo "$name: $time minutes from $(date +%T)"
-        "${launcher[@]}" training/main.py --mode train --cfg "$config" \
+        "${launcher[@]}" training/main.py --mode train --cfg "$(config_of "$name")" \
             "training.minutes=$time" "${overrides[@]}" 2>&1 | tee -a "$out/$name.log"
     fi
     "$python" -m training.export "runs/$name" "$out/$name.safetensors" &

@@ -118,7 +118,7 @@ def measure(config: RunConfig, precisions: list[str], runs: int) -> dict[str, An
     size = config.training.batch_size * (2 if config.data.mirrored else 1)
     batches = _batches(config)
     first = next(batches)
-    result['loader'] = _rate(lambda: next(batches), size, 5 + runs // 2)
+    result['loader'] = rate(lambda: next(batches), size, 5 + runs // 2)
     device_batch: DeviceBatch | None = None
     for precision in precisions:
         step = Step(config, precision)
@@ -128,16 +128,16 @@ def measure(config: RunConfig, precisions: list[str], runs: int) -> dict[str, An
             result['device'] = _device(device)
             result['people'] = len(made.truth)
             prepare = partial(step.recipe.prepare, first)
-            result['to the device'] = _rate(prepare, size, runs, device)
+            result['to the device'] = rate(prepare, size, runs, device)
             device_batch = made
         _reset_memory(device)
-        result[f'step, {precision}'] = _rate(partial(step, made), size, runs, device)
+        result[f'step, {precision}'] = rate(partial(step, made), size, runs, device)
         result[f'parts in ms, {precision}'] = _parts(step, made, device, runs)
         result[f'memory in GiB, {precision}'] = _memory(device)
         if precision == precisions[0]:
             result['waits for the device'] = _waits(step, made, device)
             whole = partial(_whole, step, one_ahead(map(step.recipe.prepare, batches), device))
-            result[f'whole, {precision}'] = _rate(whole, size, runs, device)
+            result[f'whole, {precision}'] = rate(whole, size, runs, device)
         del step
     return result
 
@@ -154,17 +154,17 @@ def _batches(config: RunConfig) -> Iterator[NumberedBatch]:
     yield from loader
 
 
-def _rate(
+def rate(
     act: Callable[[], object], pictures: int, runs: int, device: torch.device | None = None
 ) -> float:
     """Return pictures a second, over all of `runs` after three to warm up."""
     for _ in range(3):
         act()
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     for _ in range(runs):
         act()
-    _wait(device)
+    wait(device)
     return pictures * runs / (time.perf_counter() - start)
 
 
@@ -172,10 +172,10 @@ def _parts(step: Step, batch: DeviceBatch, device: torch.device, runs: int) -> d
     """Return the median milliseconds of each part, the device waited for after each."""
     times: dict[str, list[float]] = {part: [] for part in _PARTS}
     for _ in range(max(3, runs // 3)):
-        _wait(device)
+        wait(device)
         start = time.perf_counter()
         for part, _ in zip(_PARTS, step.parts(batch), strict=True):
-            _wait(device)
+            wait(device)
             now = time.perf_counter()
             times[part].append(1000 * (now - start))
             start = now
@@ -201,23 +201,30 @@ def profile(config: RunConfig, precision: str) -> str:
     batch = step.recipe.prepare(next(_batches(config)))
     for _ in range(3):
         step(batch)
-    _wait(device)
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    if device.type == 'cuda':
-        activities.append(torch.profiler.ProfilerActivity.CUDA)
-    with torch.profiler.profile(activities=activities) as profiled:
-        step(batch)
-        _wait(device)
-    averages = profiled.key_averages()
-    keys = ['self_cpu_time_total']
-    if device.type == 'cuda':
-        keys.insert(0, 'self_cuda_time_total')
-    launches = sum(a.count for a in averages if a.key.startswith(('cudaLaunch', 'cuLaunch')))
-    tables = [averages.table(sort_by=key, row_limit=60, max_name_column_width=90) for key in keys]
+    wait(device)
+    launches, tables = operators(partial(step, batch), device)
     return '\n'.join([f'{launches} kernels launched in a step', *tables])
 
 
-def _wait(device: torch.device | None) -> None:
+def operators(act: Callable[[], object], device: torch.device) -> tuple[int, list[str]]:
+    """Return how many kernels are launched, and tables of the costliest operators."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    keys = ['self_cpu_time_total']
+    if device.type == 'cuda':
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+        keys.insert(0, 'self_cuda_time_total')
+    with torch.profiler.profile(activities=activities) as profiled:
+        act()
+        wait(device)
+    averages = profiled.key_averages()
+    launches = sum(a.count for a in averages if a.key.startswith(('cudaLaunch', 'cuLaunch')))
+    return launches, [
+        averages.table(sort_by=key, row_limit=60, max_name_column_width=90) for key in keys
+    ]
+
+
+def wait(device: torch.device | None) -> None:
+    """Wait until a device has done all it was told, if it is one that goes on by itself."""
     if device is not None and device.type == 'cuda':
         torch.cuda.synchronize(device)
 

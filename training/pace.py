@@ -68,6 +68,13 @@ class Pace:
         self.known_step, self.known_minutes = step, minutes
 
 
+def of_main_process(minutes: float) -> float:
+    """Return the main process's number in every process; all call it."""
+    agreed = [minutes]
+    broadcast_object_list(agreed)
+    return agreed[0]
+
+
 class PacedSchedule:
     """Learning rates by a `Pace`; with a limit of time it looks at the clock every few steps."""
 
@@ -87,9 +94,7 @@ class PacedSchedule:
         step = self._schedule.last_epoch + 1
         if self._pace.minutes is not None and self._pace.looks_at_clock(step):
             minutes = self._minutes_at_start + (time.monotonic() - self._start) / 60
-            agreed = [minutes]
-            broadcast_object_list(agreed)
-            self._pace.measured(step, agreed[0])
+            self._pace.measured(step, of_main_process(minutes))
         self._schedule.step()
 
     @property

@@ -31,7 +31,6 @@ from pathlib import Path
 import time
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from mahmr_model.body.data import BodyData
 from mahmr_model.checkpoint import save_weights
 from mahmr_model.errors import UserError
@@ -45,7 +44,7 @@ from training.epoch_end import WEIGHTS
 from training.filling import Filling
 from training.lesson import Lesson, new_lesson
 from training.optimiser import make_optimiser
-from training.pace import Pace
+from training.pace import of_main_process, Pace
 from training.recipe import training_extras
 from training.scene_pictures import SceneStudio
 from training.scene_pool import ScenePool
@@ -194,20 +193,28 @@ class RecordedStep:
         self._optimiser.step()
 
 
+def recorded_parts(
+    config: RunConfig, accelerator: Accelerator, body: BodyData, body_path: Path
+) -> tuple[Lesson, Filling, RecordedStep]:
+    """Return what a run learns, its pool with the first scenes in it, and a step of it."""
+    device = accelerator.device
+    lesson = new_lesson(config, body).to(device)
+    if config.training.compile and device.type == 'cuda':
+        compile_parts(lesson)
+    studio = SceneStudio(body, config.model, device, mirrored=config.data.mirrored)
+    filling = Filling(config, accelerator, lesson, studio, body_path)
+    step = RecordedStep(config, lesson, filling.pool, device, accelerator.num_processes)
+    if device.type == 'cuda':
+        step.record()
+    return lesson, filling, step
+
+
 def train_recorded(
     config: RunConfig, accelerator: Accelerator, body: BodyData, body_path: Path
 ) -> int:
     """Train as configured, and write the weights that the next stage starts from."""
-    device, training = accelerator.device, config.training
-    processes, main = accelerator.num_processes, accelerator.is_main_process
-    lesson = new_lesson(config, body).to(device)
-    if training.compile and device.type == 'cuda':
-        compile_parts(lesson)
-    studio = SceneStudio(body, config.model, device, mirrored=config.data.mirrored)
-    filling = Filling(config, accelerator, lesson, studio, body_path)
-    step = RecordedStep(config, lesson, filling.pool, device, processes)
-    if device.type == 'cuda':
-        step.record()
+    training, main = config.training, accelerator.is_main_process
+    lesson, filling, step = recorded_parts(config, accelerator, body, body_path)
     writer = SummaryWriter(str(config.folder / 'tensorboard')) if main else None
     pace = Pace(10**9, training.warmup_steps, training.minutes)
     start = time.monotonic()
@@ -225,9 +232,7 @@ def train_recorded(
             step(pace(number))
             number += 1
             if pace.looks_at_clock(number):
-                agreed = [(time.monotonic() - start) / 60]
-                broadcast_object_list(agreed)
-                pace.measured(number, agreed[0])
+                pace.measured(number, of_main_process((time.monotonic() - start) / 60))
             if number % training.log_every == 0:
                 _log(step, number, filling, config, writer)
             if training.checkpoint_every and number % training.checkpoint_every == 0:

@@ -33,13 +33,10 @@ from accelerate import Accelerator
 from mahmr_model.body.data import load_body
 from mahmr_model.errors import UserError
 import torch
-from training.compiling import compile_parts
+from training.benchmark import operators, rate
 from training.config import load_config, RunConfig
-from training.filling import Filling
-from training.lesson import new_lesson
 from training.recipe import run_body
-from training.recorded import RecordedStep
-from training.scene_pictures import SceneStudio
+from training.recorded import recorded_parts
 
 _PROFILED = 3
 
@@ -57,17 +54,10 @@ class Parts:
         config.check_training()
         accelerator = Accelerator(cpu=not torch.accelerator.is_available())
         self.device = accelerator.device
-        on_cuda = self.device.type == 'cuda'
         path = run_body(config)
-        body = load_body(path)
-        lesson = new_lesson(replace(config, starts_from=()), body).to(self.device)
-        if config.training.compile and on_cuda:
-            compile_parts(lesson)
-        studio = SceneStudio(body, config.model, self.device, mirrored=config.data.mirrored)
-        self.filling = Filling(config, accelerator, lesson, studio, path)
-        self.step = RecordedStep(config, lesson, self.filling.pool, self.device)
-        if on_cuda:
-            self.step.record()
+        _, self.filling, self.step = recorded_parts(
+            replace(config, starts_from=()), accelerator, load_body(path), path
+        )
 
     def measure(self, runs: int) -> dict[str, float]:
         """Return milliseconds, in the mean of so many runs."""
@@ -102,30 +92,15 @@ class Parts:
 
     def profile(self) -> str:
         """Return the costliest operations of some steps, on CUDA its kernels."""
-        activities = [torch.profiler.ProfilerActivity.CPU]
-        key = 'self_cpu_time_total'
-        if self.device.type == 'cuda':
-            activities.append(torch.profiler.ProfilerActivity.CUDA)
-            key = 'self_cuda_time_total'
-        with torch.profiler.profile(activities=activities) as profiled:
+
+        def steps() -> None:
             for _ in range(_PROFILED):
                 self.step(0.0)
-            self._wait()
-        averages = profiled.key_averages()
-        return str(averages.table(sort_by=key, row_limit=60, max_name_column_width=100))
+
+        return operators(steps, self.device)[1][0]
 
     def _ms(self, act: Callable[[], object], runs: int) -> float:
-        act()
-        self._wait()
-        start = time.perf_counter()
-        for _ in range(runs):
-            act()
-        self._wait()
-        return 1000 * (time.perf_counter() - start) / runs
-
-    def _wait(self) -> None:
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize(self.device)
+        return 1000 / rate(act, 1, runs, self.device)
 
 
 def main(arguments: list[str] | None = None) -> int:

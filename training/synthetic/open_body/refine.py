@@ -66,10 +66,8 @@ def refine_correctives(body: BodyData, rounds: int, seed: int) -> Array:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, rounds)
     generator = np.random.default_rng(seed)
     for _ in range(rounds):
-        half = _BATCH // 2
-        poses = as_tensor(
-            np.concatenate([random_poses(half, generator), scene_poses(half, generator)])
-        )
+        halves = [draw(_BATCH // 2, generator) for draw in (random_poses, scene_poses)]
+        poses = as_tensor(np.concatenate(halves))
         betas = as_tensor(random_shapes(_BATCH, generator))
         rest = layer.v_template + torch.einsum('bs,vcs->bvc', betas, layer.shapedirs)
         layer.posedirs = posedirs
